@@ -1,0 +1,996 @@
+#ifndef CLONE_GROUP_H
+#define CLONE_GROUP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Version of the C ABI that this header describes. The library is compatible
+// with every program that was built for the same value.
+#define CLONE_GROUP_ABI_VERSION 1
+
+// Version of the durable format that this library writes.
+#define CLONE_GROUP_FORMAT_VERSION 1
+
+// Done.
+#define CLONE_GROUP_OK 0
+
+// Accepted; it goes on. From a request: one `done` call follows. From a poll:
+// nothing to do until an I/O completes. From an I/O callback: exactly one
+// clone_group_io_complete() follows.
+#define CLONE_GROUP_PENDING 1
+
+// From a poll: there is more to do, call again.
+#define CLONE_GROUP_MORE 2
+
+// From an I/O callback only: not taken now. The library offers the I/O again
+// on a later poll, under a new id, at most once in a poll (R81).
+#define CLONE_GROUP_RETRY 3
+
+// An I/O failed. A controller may return any negative number of its own
+// instead: it reaches the host request that it belongs to unchanged.
+#define CLONE_GROUP_ERR_IO -5
+
+// No memory for a workspace that the library should allocate.
+#define CLONE_GROUP_ERR_NOMEM -12
+
+// Every slot is taken, or another operation runs: poll, then try again.
+#define CLONE_GROUP_ERR_BUSY -16
+
+// No such LU, or no LU attached under this number.
+#define CLONE_GROUP_ERR_NO_LU -19
+
+// An argument is NULL, misaligned, zero or contradicts another one.
+#define CLONE_GROUP_ERR_INVALID -22
+
+// The persistent area is too small for this geometry.
+#define CLONE_GROUP_ERR_NO_SPACE -28
+
+// The range is empty, or ends behind the end of the LU.
+#define CLONE_GROUP_ERR_RANGE -34
+
+// Metadata is damaged: no superblock is valid, though one was written.
+#define CLONE_GROUP_ERR_METADATA_DAMAGED -84
+
+// The controller offers no callback for this operation.
+#define CLONE_GROUP_ERR_NOT_SUPPORTED -95
+
+// The request was aborted, or its group was closed.
+#define CLONE_GROUP_ERR_CANCELED -125
+
+// The operation is not allowed in the present state of the LU.
+#define CLONE_GROUP_ERR_STATE -1000
+
+// The Clone is being restored from and is read-only until that is over (R35).
+#define CLONE_GROUP_ERR_PROTECTED -1001
+
+// The Source is a mixture of two points in time: restore it again.
+#define CLONE_GROUP_ERR_SOURCE_INVALID -1002
+
+// The Clone is not a point in time: synchronize and fracture it first.
+#define CLONE_GROUP_ERR_NOT_CONSISTENT -1003
+
+// Metadata could not be written earlier, and this request needs it: mend the
+// persistent area, then call clone_group_metadata_repair() (R33).
+#define CLONE_GROUP_ERR_METADATA_FAILED -1004
+
+// The metadata belongs to another group.
+#define CLONE_GROUP_ERR_METADATA_FOREIGN -1005
+
+// The metadata describes another geometry than the configuration.
+#define CLONE_GROUP_ERR_METADATA_GEOMETRY -1006
+
+// The metadata is of another format version, or has unknown features (R79).
+#define CLONE_GROUP_ERR_METADATA_VERSION -1007
+
+// The area holds a valid group already: recover it, or force the format.
+#define CLONE_GROUP_ERR_METADATA_EXISTS -1008
+
+// The area was never formatted.
+#define CLONE_GROUP_ERR_METADATA_MISSING -1009
+
+// A restore is active and a page of its Protected Restore Map is lost. There
+// is no safe default: see CLONE_GROUP_RECOVER_ABANDON_RESTORE (R60).
+#define CLONE_GROUP_ERR_RESTORE_MAP_LOST -1010
+
+// An LU has another identity than the metadata says: LUs were swapped (R79).
+#define CLONE_GROUP_ERR_IDENTITY -1011
+
+// The workspace is NULL without an allocator, misaligned or too small.
+#define CLONE_GROUP_ERR_WORKSPACE -1012
+
+// A required callback is NULL.
+#define CLONE_GROUP_ERR_CALLBACK_MISSING -1013
+
+// A callback or a completion returned a positive number that means nothing.
+// The I/O counts as failed (R81).
+#define CLONE_GROUP_ERR_CALLBACK_RESULT -1014
+
+// No I/O with this id is in flight: it was completed before, or never began.
+#define CLONE_GROUP_ERR_STALE_IO -1015
+
+// The struct is newer than the library and uses something it does not know.
+#define CLONE_GROUP_ERR_STRUCT_SIZE -1016
+
+// The group is not ready: format or recover it first.
+#define CLONE_GROUP_ERR_NOT_READY -1017
+
+// The group is closing or closed.
+#define CLONE_GROUP_ERR_CLOSED -1018
+
+// No waiting request has this tag.
+#define CLONE_GROUP_ERR_NO_REQUEST -1019
+
+// A defect of the library was caught. The group refuses everything from now
+// on; its durable state is as after a power loss. Destroy and recover it.
+#define CLONE_GROUP_ERR_INTERNAL -1099
+
+// The LU number of the Source. Clones are 1 to `clones_max`.
+#define CLONE_GROUP_LU_SOURCE 0
+
+// The LU number in a clone_group_io that belongs to the persistent area.
+#define CLONE_GROUP_LU_NONE 4294967295
+
+// Config: an acknowledged host write is durable (the host contract HD). The
+// library asks for FUA on every write to an LU with a volatile cache, and a
+// host flush has nothing to do. Without it (HV) an acknowledged write may be
+// lost until a flush or FUA.
+#define CLONE_GROUP_CONFIG_HOST_DURABLE 1
+
+// Config: host reads that lie wholly in extents that still have to be copied
+// are served from the Clone, and cause no copy (R16).
+#define CLONE_GROUP_CONFIG_REDIRECT_READS 2
+
+// LU: has a volatile write cache; only a flush or FUA makes data durable.
+#define CLONE_GROUP_LU_VOLATILE_CACHE 1
+
+// LU: discarded blocks read as zeroes, always.
+#define CLONE_GROUP_LU_DISCARD_ZEROES 2
+
+// Host request: done only when durable.
+#define CLONE_GROUP_HOST_FUA 1
+
+// Host request: the payload may change while the request is in flight, so
+// mirrored Clones cannot be trusted to hold the same bytes (R51).
+#define CLONE_GROUP_HOST_UNSTABLE 2
+
+// Format: also over a valid group. What it held is gone.
+#define CLONE_GROUP_FORMAT_FORCE 1
+
+// Recover: where the Protected Restore Map of an active restore is lost, give
+// the restore up. The Source comes up invalid (R60).
+#define CLONE_GROUP_RECOVER_ABANDON_RESTORE 1
+
+// Fracture: also during a Synchronization. The Clone becomes OutOfSync.
+#define CLONE_GROUP_FRACTURE_ABANDON 1
+
+// Read blocks of an LU.
+#define CLONE_GROUP_IO_READ 1
+
+// Write blocks of an LU.
+#define CLONE_GROUP_IO_WRITE 2
+
+// Make every write that the LU completed before this call durable.
+#define CLONE_GROUP_IO_FLUSH 3
+
+// Discard blocks of an LU.
+#define CLONE_GROUP_IO_DISCARD 4
+
+// Write zeroes.
+#define CLONE_GROUP_IO_WRITE_ZEROES 5
+
+// Copy blocks from `source_lu` to `lu` inside the array.
+#define CLONE_GROUP_IO_COPY 6
+
+// Read bytes of the persistent area.
+#define CLONE_GROUP_IO_PERSIST_READ 7
+
+// Write bytes of the persistent area.
+#define CLONE_GROUP_IO_PERSIST_WRITE 8
+
+// Make every completed write to the persistent area durable.
+#define CLONE_GROUP_IO_PERSIST_FLUSH 9
+
+// I/O: must be durable when it completes.
+#define CLONE_GROUP_IO_FUA 1
+
+// I/O: on behalf of a host request; `payload` is the host's. Otherwise
+// `buffer` is the library's (NULL where the operation carries no data).
+#define CLONE_GROUP_IO_HOST 2
+
+// I/O: a host request waits for this copy (COD); prefer it over background copies.
+#define CLONE_GROUP_IO_URGENT 4
+
+// Group: created, neither formatted nor recovered.
+#define CLONE_GROUP_STATE_NEW 0
+
+// Group: format or recover runs.
+#define CLONE_GROUP_STATE_STARTING 1
+
+// Group: serves hosts.
+#define CLONE_GROUP_STATE_READY 2
+
+// Group: close runs.
+#define CLONE_GROUP_STATE_CLOSING 3
+
+// Group: closed. Destroy it.
+#define CLONE_GROUP_STATE_CLOSED 4
+
+// Condition of a group: metadata could not be written (R33).
+#define CLONE_GROUP_CONDITION_METADATA_FAILED 1
+
+// Condition of a group: background copies are paused.
+#define CLONE_GROUP_CONDITION_PAUSED 2
+
+// Condition of a group: the Source is a mixture and is not served (R38).
+#define CLONE_GROUP_CONDITION_SOURCE_INVALID 4
+
+// Condition of a group: a defect was caught; everything is refused.
+#define CLONE_GROUP_CONDITION_POISONED 8
+
+// Condition of a Clone: extents could not be copied; the Sync Engine waits
+// for clone_group_resume() to try them again (R61).
+#define CLONE_GROUP_CONDITION_STALLED 16
+
+// Condition of a Clone: a mirrored write or a flush of it failed (R52).
+#define CLONE_GROUP_CONDITION_FAILED 32
+
+// Clone: no Clone has this LU number.
+#define CLONE_GROUP_CLONE_ABSENT 0
+
+// Clone: its content is not a point in time.
+#define CLONE_GROUP_CLONE_OUT_OF_SYNC 1
+
+// Clone: the Source is being copied to it.
+#define CLONE_GROUP_CLONE_SYNCHRONIZING 2
+
+// Clone: equal to the Source, and mirrored.
+#define CLONE_GROUP_CLONE_SYNCHRONIZED 3
+
+// Clone: a point in time; hosts may read and write it.
+#define CLONE_GROUP_CLONE_FRACTURED 4
+
+// Clone: it is being copied to the Source, without protection.
+#define CLONE_GROUP_CLONE_REVERSE_SYNCHRONIZING 5
+
+// Clone: it is being copied to the Source by a Protected Restore.
+#define CLONE_GROUP_CLONE_RESTORING 6
+
+// Event: the state of an LU changed. `value` is the new state.
+#define CLONE_GROUP_EVENT_CLONE_STATE 1
+
+// Event: hosts see other data on the Source from now on (a Protected Restore
+// began): the moment for a SCSI unit attention.
+#define CLONE_GROUP_EVENT_SOURCE_CHANGED 2
+
+// Event: a Synchronization of `lu` is finished.
+#define CLONE_GROUP_EVENT_SYNCHRONIZED 3
+
+// Event: a Protected Restore from `lu` is finished.
+#define CLONE_GROUP_EVENT_RESTORED 4
+
+// Event: the Clone `lu` failed (`status`) and is OutOfSync.
+#define CLONE_GROUP_EVENT_CLONE_FAILED 5
+
+// Event: an extent of `lu` could not be copied; `value` is its index.
+#define CLONE_GROUP_EVENT_COPY_FAILED 6
+
+// Event: all that is left to copy for `lu` failed; `value` is the number of
+// extents left.
+#define CLONE_GROUP_EVENT_STALLED 7
+
+// Event: metadata could not be written (`status`).
+#define CLONE_GROUP_EVENT_METADATA_FAILED 8
+
+// Event: metadata is written again.
+#define CLONE_GROUP_EVENT_METADATA_REPAIRED 9
+
+// Event: both copies of a map page were damaged; its extents count as
+// different (R30). `value` is the page.
+#define CLONE_GROUP_EVENT_PAGE_DAMAGED 10
+
+// Event: a callback or a completion returned a number that means nothing
+// (`value`, R81).
+#define CLONE_GROUP_EVENT_CALLBACK_RESULT 11
+
+// Event: events were lost because they were not fetched; `value` is how many.
+#define CLONE_GROUP_EVENT_LOST 12
+
+// Map: the Delta Map of a Clone.
+#define CLONE_GROUP_MAP_DELTA 1
+
+// Map: the Protected Restore Map (the LU is ignored).
+#define CLONE_GROUP_MAP_PROTECTED_RESTORE 2
+
+// Map: the Persistent Delta Map (the LU is ignored).
+#define CLONE_GROUP_MAP_PERSISTENT_DELTA 3
+
+// A Clone Group. Opaque.
+struct clone_group;
+
+// Geometry and limits of a group. Fill it with clone_group_config_init(), then
+// set what differs. Zero means the default wherever one is given.
+struct clone_group_config {
+    // Size of this struct as the caller knows it, in bytes.
+    uint32_t struct_size;
+    // CLONE_GROUP_CONFIG_ flags.
+    uint32_t flags;
+    // Size of every LU of the group, in blocks. Required. All LUs are equal.
+    uint64_t lu_blocks;
+    // Block size in bytes: a power of two, 512 to 65536. Default 512.
+    uint32_t block_bytes;
+    // Extent size in blocks: a power of two, one block to 1 GiB. Default: 64 KiB
+    // worth of blocks, at least one.
+    uint32_t extent_blocks;
+    // Highest Clone number, 1 to 255. Default 1. It decides the memory.
+    uint32_t clones_max;
+    // Host requests that may be in the library at once, 1 to 4096. Default 128.
+    uint32_t requests_max;
+    // Extents or runs of extents that are copied at once, 1 to 64. Default 4.
+    uint32_t copies_max;
+    // Buffer of one copy, in bytes: a multiple of the block size, at most 16
+    // MiB. Adjoining extents up to this size become one I/O; a larger extent is
+    // copied in pieces. Default: 1 MiB.
+    uint32_t copy_buffer_bytes;
+    // Alignment of every buffer that the library passes to a callback: a power
+    // of two, 8 to 65536. Default 4096 (O_DIRECT, DMA).
+    uint32_t buffer_align_bytes;
+    // The largest piece of the persistent area that a torn write can damage, in
+    // bytes: a power of two, 512 to 65536. Default 4096 (R30).
+    uint32_t persist_unit_bytes;
+    // Size of a map page, in bytes: a power of two, at least persist_unit_bytes,
+    // at most 65536. Default: persist_unit_bytes.
+    uint32_t page_bytes;
+    // Map pages that are written at once, 1 to 64. Default 4.
+    uint32_t page_writes_max;
+    // Extents that may carry a write intent of a mirrored Clone (R78): after a
+    // crash at most so many are copied again. At least 16. Default 4096.
+    uint32_t intent_extents_max;
+    // Collisions after which an extent is copied with host writes to it held
+    // (R46), 1 to 16. Default 3.
+    uint32_t recopies_max;
+    // Identity of the group: fresh random bytes at format, the same ever after.
+    uint8_t group_id[16];
+};
+
+// One I/O that the library asks for. Valid during the callback.
+struct clone_group_io {
+    // Size of this struct, in bytes.
+    uint32_t struct_size;
+    // CLONE_GROUP_IO_ operation.
+    uint32_t operation;
+    // Names the I/O in clone_group_io_complete(). Never 0.
+    uint64_t id;
+    // The LU, or CLONE_GROUP_LU_NONE for the persistent area.
+    uint32_t lu;
+    // CLONE_GROUP_IO_FUA, _HOST, _URGENT.
+    uint32_t flags;
+    // First block. 0 for flush and the persistent area.
+    uint64_t first_block;
+    // Number of blocks. 0 for flush and the persistent area.
+    uint64_t block_count;
+    // The same range in bytes, or the range of the persistent area.
+    uint64_t offset_bytes;
+    // Length of the range, in bytes. 0 for flush.
+    uint64_t length_bytes;
+    // For CLONE_GROUP_IO_COPY: the LU that is read.
+    uint32_t source_lu;
+    // 0.
+    uint32_t reserved;
+    // The library's buffer for this I/O, or NULL. It stays valid and, for
+    // writes, unchanged until the I/O is over.
+    void *buffer;
+    // What the host request carried as its payload, or NULL.
+    void *payload;
+};
+
+// Something that happened.
+struct clone_group_event {
+    // Size of this struct, in bytes.
+    uint32_t struct_size;
+    // CLONE_GROUP_EVENT_ kind.
+    uint32_t kind;
+    // The LU it is about, or CLONE_GROUP_LU_NONE.
+    uint32_t lu;
+    // A status, where the event has one.
+    int32_t status;
+    // See the kind.
+    uint64_t value;
+    // The kind and its meaning as a text. Static.
+    const char *text;
+};
+
+// The callbacks of the controller. Fill it with clone_group_ops_init(), then set
+// what you have. It is copied by clone_group_create().
+//
+// Every I/O callback follows one contract. It returns
+// - CLONE_GROUP_OK: done, nothing follows;
+// - CLONE_GROUP_PENDING: accepted, exactly one clone_group_io_complete() follows,
+//   from any thread or interrupt handler, possibly before the callback returns;
+// - CLONE_GROUP_RETRY: not taken now, it is offered again on a later poll;
+// - a negative status: failed, nothing follows; what was written in the range is
+//   undefined.
+//
+// Any other number is a failed I/O. An I/O that was reported as failed must be
+// over: fence a write that may still land before you report it. The library
+// retries nothing but CLONE_GROUP_RETRY by itself.
+//
+// From an I/O callback one may call clone_group_io_complete(), host requests and
+// queries; from `done` and `event` everything but polls and
+// clone_group_destroy(). No callback is called with a lock held.
+struct clone_group_ops {
+    // Size of this struct as the caller knows it, in bytes.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // Passed to every callback.
+    void *context;
+    // Reads blocks of an LU. Required.
+    int32_t (*read)(void *context, const struct clone_group_io *io);
+    // Writes blocks of an LU. With CLONE_GROUP_IO_FUA the data must be durable
+    // when the I/O completes. Required.
+    int32_t (*write)(void *context, const struct clone_group_io *io);
+    // Makes every write that the LU completed before this call durable. Required
+    // if any LU has a volatile cache.
+    int32_t (*flush)(void *context, const struct clone_group_io *io);
+    // Discards blocks. NULL: a host discard returns CLONE_GROUP_OK and does
+    // nothing; on LUs that declare CLONE_GROUP_LU_DISCARD_ZEROES it is a
+    // write-zeroes.
+    int32_t (*discard)(void *context, const struct clone_group_io *io);
+    // Writes zeroes. NULL: host write-zeroes returns
+    // CLONE_GROUP_ERR_NOT_SUPPORTED.
+    int32_t (*write_zeroes)(void *context, const struct clone_group_io *io);
+    // Copies blocks between two LUs of the group inside the array. NULL: the
+    // library reads and writes through its own buffers.
+    int32_t (*copy)(void *context, const struct clone_group_io *io);
+    // Reads bytes of the persistent area. Required.
+    int32_t (*persist_read)(void *context, const struct clone_group_io *io);
+    // Writes bytes of the persistent area. If power is lost meanwhile, the
+    // persist_unit_bytes units of the range may hold anything, all others must
+    // be untouched. Without `persist_flush`, completed means durable (R26).
+    // Required.
+    int32_t (*persist_write)(void *context, const struct clone_group_io *io);
+    // Makes every completed write to the persistent area durable. NULL if
+    // `persist_write` does so itself.
+    int32_t (*persist_flush)(void *context, const struct clone_group_io *io);
+    // A request that returned CLONE_GROUP_PENDING is finished. Called from polls
+    // only, exactly once for each such request, possibly on another thread
+    // before the request call has returned. Required.
+    void (*done)(void *context, uint64_t tag, int32_t status);
+    // Something happened. Called from polls only.
+    void (*event)(void *context, const struct clone_group_event *event);
+    // There is work for a poll. Called from any context, also from inside
+    // clone_group_io_complete(); once until the next poll begins. A controller
+    // that sleeps needs it, one that polls by itself does not.
+    void (*wake)(void *context);
+    // Masks whatever may preempt this context and call into the group (except
+    // clone_group_io_complete(), which is always safe). NULL: all calls come from
+    // threads, or from one interrupt priority level.
+    void (*enter_critical)(void *context);
+    // Undoes enter_critical.
+    void (*leave_critical)(void *context);
+    // A monotonic time in nanoseconds, for statistics. NULL: times read as 0.
+    uint64_t (*clock)(void *context);
+    // The text of each event, for controllers that only want a log. Level 0 is
+    // an error, 1 a warning, 2 information. Called from polls only.
+    void (*log)(void *context, uint32_t level, const char *text);
+};
+
+// One LU, as the controller knows it.
+struct clone_group_lu {
+    // Size of this struct as the caller knows it, in bytes.
+    uint32_t struct_size;
+    // CLONE_GROUP_LU_ flags.
+    uint32_t flags;
+    // Whatever names the LU for ever (a NAA or UUID): it is checked at Recovery.
+    uint8_t identity[16];
+};
+
+// State of a group.
+struct clone_group_info {
+    // Size of this struct as the caller knows it, in bytes. Set it before the
+    // call; the library writes at most so much.
+    uint32_t struct_size;
+    // CLONE_GROUP_STATE_ of the group.
+    uint32_t state;
+    // CLONE_GROUP_CONDITION_ flags.
+    uint32_t conditions;
+    // The LU that is being restored from, or 0.
+    uint32_t restoring_lu;
+    // Extents of an LU.
+    uint64_t extents_total;
+    // Counts the restores of this group.
+    uint64_t restore_generation;
+    // Extents in the Protected Restore Map.
+    uint64_t protected_restore_extents;
+    // Extents in the Persistent Delta Map.
+    uint64_t persistent_delta_extents;
+    // Host requests in the library.
+    uint32_t requests;
+    // Host requests in the COD Queue.
+    uint32_t cod_queue_depth;
+};
+
+// State of a Clone.
+struct clone_group_clone_info {
+    // Size of this struct as the caller knows it, in bytes. Set it before the
+    // call; the library writes at most so much.
+    uint32_t struct_size;
+    // The LU number of the Clone.
+    uint32_t lu;
+    // CLONE_GROUP_CLONE_ state.
+    uint32_t state;
+    // CLONE_GROUP_CONDITION_STALLED, _FAILED.
+    uint32_t conditions;
+    // Extents in which the Clone and the Source may differ. While it is
+    // synchronized or restored from: the extents left to copy.
+    uint64_t extents_left;
+    // Extents copied since the present copy began or was resumed.
+    uint64_t extents_copied;
+    // Extents that could not be copied in this pass.
+    uint64_t extents_failed;
+    // The lowest of them, if any.
+    uint64_t first_failed_extent;
+    // Its identity.
+    uint8_t identity[16];
+    // What clone_group_fracture() was given.
+    uint8_t label[64];
+};
+
+// Counters since create.
+struct clone_group_statistics {
+    // Size of this struct as the caller knows it, in bytes. Set it before the
+    // call; the library writes at most so much.
+    uint32_t struct_size;
+    // Most requests that were ever in the COD Queue at once.
+    uint32_t cod_queue_peak;
+    // Host reads that were accepted.
+    uint64_t host_reads;
+    // Host writes, write-zeroes and discards that were accepted.
+    uint64_t host_writes;
+    // Host flushes that were accepted.
+    uint64_t host_flushes;
+    // Host reads that were served from the Clone.
+    uint64_t redirected_reads;
+    // Host requests that had to wait in the COD Queue.
+    uint64_t cod_queued;
+    // Extents copied by the COD Engine.
+    uint64_t cod_extents;
+    // Extents copied by the Sync Engine.
+    uint64_t sync_extents;
+    // Copies of the Sync Engine: adjoining extents are one.
+    uint64_t sync_copies;
+    // Extents that host writes covered entirely, so that no copy was needed (R17).
+    uint64_t overwritten_extents;
+    // Collisions of host writes with a copy.
+    uint64_t collisions;
+    // Extents that were copied with host writes held (R46).
+    uint64_t exclusive_copies;
+    // Map pages written.
+    uint64_t page_writes;
+    // Host writes that waited for a map page.
+    uint64_t page_waits;
+    // Superblocks written, both slots counted.
+    uint64_t superblock_writes;
+    // Flushes of LUs by the library itself.
+    uint64_t engine_flushes;
+    // I/Os that failed.
+    uint64_t io_errors;
+    // Metadata I/Os that failed.
+    uint64_t metadata_errors;
+    // Longest time that a request waited in the COD Queue, in nanoseconds; 0
+    // without a clock.
+    uint64_t cod_wait_ns_max;
+};
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The ABI version of the library that was loaded: compare it with
+// CLONE_GROUP_ABI_VERSION when the library is loaded at run time.
+//
+// Context: any context.
+// Returns the version.
+uint32_t clone_group_abi_version(void);
+
+// The version of the library as a text, such as "0.1.0". Static.
+//
+// Context: any context.
+// Returns the text, never NULL.
+const char *clone_group_version(void);
+
+// The name of a status, such as "CLONE_GROUP_ERR_BUSY". Static.
+//
+// Context: any context.
+// Returns the name; for a number that is not the library's, a text that says so.
+const char *clone_group_status_name(int32_t status);
+
+// What a status means and what the caller can do, in one sentence. Static.
+//
+// Context: any context.
+// Returns the text; for a number that is not the library's, a text that says so.
+const char *clone_group_status_text(int32_t status);
+
+// Fills `config` with zeroes and its size. An older caller passes its own,
+// smaller size; nothing behind it is written.
+//
+// Context: any context.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+int32_t clone_group_config_init(struct clone_group_config *config,
+                                uint32_t struct_size);
+
+// Fills `ops` with NULLs and its size, as clone_group_config_init() does.
+//
+// Context: any context.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+int32_t clone_group_ops_init(struct clone_group_ops *ops, uint32_t struct_size);
+
+// How much memory a group of this configuration uses, all of it: maps, request
+// slots, queues, copy buffers, metadata pages. Nothing else is ever allocated.
+//
+// Context: any context.
+// Returns CLONE_GROUP_OK and `*bytes`, or CLONE_GROUP_ERR_INVALID (the
+// configuration contradicts itself, or does not fit into this machine's
+// addresses) or CLONE_GROUP_ERR_STRUCT_SIZE.
+int32_t clone_group_workspace_size(const struct clone_group_config *config,
+                                   uint64_t *bytes);
+
+// How large the persistent area of a group of this configuration must be.
+//
+// Context: any context.
+// Returns as clone_group_workspace_size().
+int32_t clone_group_metadata_size(const struct clone_group_config *config,
+                                  uint64_t *bytes);
+
+// Makes a group in `workspace`. Does no I/O: attach the LUs, then format or
+// recover. `config` and `ops` are copied and need not outlive the call; the
+// workspace belongs to the group until clone_group_destroy(). In the hosted
+// build a NULL workspace (with 0 bytes) is allocated by the library.
+//
+// Context: any thread; one call for one workspace.
+// Returns CLONE_GROUP_OK and `*group`, or CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_STRUCT_SIZE, CLONE_GROUP_ERR_CALLBACK_MISSING,
+// CLONE_GROUP_ERR_WORKSPACE (NULL, not aligned to buffer_align_bytes, or too
+// small), CLONE_GROUP_ERR_NOMEM.
+int32_t clone_group_create(const struct clone_group_config *config,
+                           const struct clone_group_ops *ops,
+                           void *workspace,
+                           uint64_t workspace_bytes,
+                           struct clone_group **group);
+
+// Ends a group. Refused while any I/O is in flight, because a device may still
+// write into the workspace (R82): poll until that is over. Without
+// clone_group_close() before it, the durable state is as after a power loss.
+// The handle is gone afterwards, the workspace is the caller's again.
+//
+// Context: any thread, no other call in progress; not from a callback.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY.
+int32_t clone_group_destroy(struct clone_group *group);
+
+// Tells the group which LU stands behind a number: the Source as
+// CLONE_GROUP_LU_SOURCE, Clones from 1 on. Needed for the Source and every
+// member before format, recover or clone_group_clone_add(). An LU that is out
+// of order is attached all the same, and its I/O fails.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU (the
+// number is over clones_max), CLONE_GROUP_ERR_STATE (the LU is a member of a
+// running group), CLONE_GROUP_ERR_CALLBACK_MISSING (a volatile cache, but no
+// flush).
+int32_t clone_group_lu_attach(struct clone_group *group,
+                              uint32_t lu,
+                              const struct clone_group_lu *config);
+
+// Writes an empty group into the persistent area: the Source, no Clones.
+// A power loss leaves either the old content or no valid group (R74), never
+// half of the new one.
+// `flags`: CLONE_GROUP_FORMAT_FORCE.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
+// ready), CLONE_GROUP_ERR_METADATA_EXISTS or a status of the persist callbacks;
+// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE,
+// CLONE_GROUP_ERR_NO_LU (no Source attached).
+int32_t clone_group_format(struct clone_group *group,
+                           uint32_t flags,
+                           uint64_t tag);
+
+// Loads a group from the persistent area and resumes what was interrupted: a
+// restore goes on, with everything that hosts wrote (R57). Writes nothing before
+// it is done; a power loss during Recovery changes nothing (R58).
+// `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
+// ready) or the reason why it is not and nothing was changed:
+// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION,
+// CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
+// CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
+// these one may try again. Or at once CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_STATE, CLONE_GROUP_ERR_NO_LU.
+int32_t clone_group_recover(struct clone_group *group,
+                            uint32_t flags,
+                            uint64_t tag);
+
+// Ends the service in order: new requests are refused, those in the library
+// finish, copies stop, LUs are flushed, the exact maps are written. What ran
+// goes on after the next Recovery.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or the status
+// of the write or flush that failed (the group is closed all the same, as after
+// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY.
+int32_t clone_group_close(struct clone_group *group, uint64_t tag);
+
+// Writes all metadata anew, after a write of it failed (R33), and leaves
+// CLONE_GROUP_CONDITION_METADATA_FAILED if that works.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows; or at once
+// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_BUSY.
+int32_t clone_group_metadata_repair(struct clone_group *group, uint64_t tag);
+
+// Makes the LU a Clone of the group. Its content counts as entirely different
+// from the Source until it was synchronized (R73).
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
+// the persist callbacks; or at once CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is a Clone already, or a
+// restore runs: R39), CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+// CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_clone_add(struct clone_group *group,
+                              uint32_t lu,
+                              uint64_t tag);
+
+// Takes the Clone out of the group. The LU and its data stay as they are.
+//
+// Context: any thread.
+// Returns as clone_group_clone_add(); CLONE_GROUP_ERR_STATE while a restore runs
+// (R39).
+int32_t clone_group_clone_remove(struct clone_group *group,
+                                 uint32_t lu,
+                                 uint64_t tag);
+
+// Begins to copy the Source to the Clone: all of it the first time, afterwards
+// the extents in the Delta Map. Host writes go on and are mirrored. When
+// everything is equal, CLONE_GROUP_EVENT_SYNCHRONIZED follows, and the Clone
+// stays mirrored until it is fractured.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows when the Synchronization has begun;
+// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+// CLONE_GROUP_ERR_STATE (it is synchronized already, or a restore runs),
+// CLONE_GROUP_ERR_SOURCE_INVALID, CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_synchronize(struct clone_group *group,
+                                uint32_t lu,
+                                uint64_t tag);
+
+// Stops the mirroring: the Clone stays as the Source is now, a point in time.
+// Every write that was acknowledged before the call is in it, none that is
+// submitted after `done`, and no write without its predecessors (R55). Hosts may
+// then read and write the Clone.
+// `label`: 64 bytes that the Clone keeps (a time, a name), or NULL for zeroes.
+// `flags`: CLONE_GROUP_FRACTURE_ABANDON.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+// CLONE_GROUP_ERR_NOT_CONSISTENT (a write to the Clone failed meanwhile) or the
+// status of the flush or persist callback that failed; or at once as
+// clone_group_synchronize(), CLONE_GROUP_ERR_NOT_CONSISTENT if the
+// Synchronization is not finished.
+int32_t clone_group_fracture(struct clone_group *group,
+                             uint32_t lu,
+                             const uint8_t *label,
+                             uint32_t flags,
+                             uint64_t tag);
+
+// Begins a Protected Restore: from `done` on, hosts find the Clone's data on the
+// Source. What is not copied yet is copied when a host needs it, or in the
+// background by clone_group_sync_step(). Host writes are never overwritten; the
+// Clone is never written. Every other Clone is fractured in the same step: one
+// that was synchronized holds the Source as it was before the restore.
+// After a power loss, Recovery goes on with it. CLONE_GROUP_EVENT_RESTORED
+// follows at the end.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when the
+// restore has begun, or the status of the flush or persist callback that failed
+// (nothing has changed then); or at once CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
+// runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_protected_restore(struct clone_group *group,
+                                      uint32_t lu,
+                                      uint64_t tag);
+
+// Stops background copies; hosts go on, also through copy on demand. A pause is
+// durable: it outlives a power loss.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows; or at once
+// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (paused already),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+// CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_pause(struct clone_group *group, uint64_t tag);
+
+// Ends a pause, and lets the Sync Engine try extents again that could not be
+// copied (CLONE_GROUP_CONDITION_STALLED).
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows; or at once as
+// clone_group_pause().
+int32_t clone_group_resume(struct clone_group *group, uint64_t tag);
+
+// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
+// restored from.
+//
+// Context: any thread; also from I/O callbacks, `done` and `event`.
+// Returns as said above.
+int32_t clone_group_host_read(struct clone_group *group,
+                              uint32_t lu,
+                              uint64_t first_block,
+                              uint64_t block_count,
+                              void *payload,
+                              uint32_t flags,
+                              uint64_t tag);
+
+// Writes blocks of the Source or of a fractured Clone. A power loss before the
+// request is done leaves the old or the new data in each block.
+// `flags`: CLONE_GROUP_HOST_FUA, CLONE_GROUP_HOST_UNSTABLE.
+//
+// Context: any thread; also from I/O callbacks, `done` and `event`.
+// Returns as said above.
+int32_t clone_group_host_write(struct clone_group *group,
+                               uint32_t lu,
+                               uint64_t first_block,
+                               uint64_t block_count,
+                               const void *payload,
+                               uint32_t flags,
+                               uint64_t tag);
+
+// Writes zeroes (R65). Needs the `write_zeroes` callback.
+// `flags`: CLONE_GROUP_HOST_FUA.
+//
+// Context: any thread; also from I/O callbacks, `done` and `event`.
+// Returns as said above, or CLONE_GROUP_ERR_NOT_SUPPORTED.
+int32_t clone_group_host_write_zeroes(struct clone_group *group,
+                                      uint32_t lu,
+                                      uint64_t first_block,
+                                      uint64_t block_count,
+                                      uint32_t flags,
+                                      uint64_t tag);
+
+// Discards blocks. A hint: where extents still have to be copied by a restore it
+// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES (R65).
+//
+// Context: any thread; also from I/O callbacks, `done` and `event`.
+// Returns as said above.
+int32_t clone_group_host_discard(struct clone_group *group,
+                                 uint32_t lu,
+                                 uint64_t first_block,
+                                 uint64_t block_count,
+                                 uint32_t flags,
+                                 uint64_t tag);
+
+// Makes every write to this LU that was done before the call durable (R22).
+//
+// Context: any thread; also from I/O callbacks, `done` and `event`.
+// Returns as said above. A flush that fails is data loss of unknown extent:
+// flushing again does not bring it back (R24).
+int32_t clone_group_host_flush(struct clone_group *group,
+                               uint32_t lu,
+                               uint64_t tag);
+
+// Aborts a host request that waits in the library (R83). Its `done` call follows
+// with CLONE_GROUP_ERR_CANCELED. One that was submitted to an LU runs to its end.
+//
+// Context: any thread; also from I/O callbacks, `done` and `event`.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_NO_REQUEST (none that waits has this tag).
+int32_t clone_group_abort(struct clone_group *group,
+                          uint64_t tag);
+
+// Takes in completions and moves everything that waits: the COD Queue, metadata,
+// operations; `done` and `event` are called from here. Begins no background
+// copy. At most `budget` callbacks are called.
+//
+// Context: any thread; not from a callback. A call that finds another poll
+// running returns CLONE_GROUP_MORE at once.
+// Returns CLONE_GROUP_OK (idle), CLONE_GROUP_PENDING (waiting for I/O),
+// CLONE_GROUP_MORE (call again), or CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_INTERNAL.
+int32_t clone_group_cod_poll(struct clone_group *group,
+                             uint32_t budget);
+
+// Does what clone_group_cod_poll() does, and begins background copies of at most
+// `budget` extents, so that a loop over it alone finishes every copy. How often
+// it is called, and with which budget, is the controller's throttle; host
+// requests that wait for a copy come first (R69). When it returns CLONE_GROUP_OK
+// there is nothing left to copy (or copies are paused or stalled).
+//
+// Context: any thread; not from a callback.
+// Returns as clone_group_cod_poll().
+int32_t clone_group_sync_step(struct clone_group *group,
+                              uint32_t budget);
+
+// Reports the end of an I/O whose callback returned CLONE_GROUP_PENDING. Takes no
+// lock and only records: the next poll acts on it. It may call `wake`.
+//
+// Context: any context, including interrupts and the callback itself.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STALE_IO
+// (completed twice, or never begun; nothing happens then).
+int32_t clone_group_io_complete(struct clone_group *group,
+                                uint64_t id,
+                                int32_t status);
+
+// State of the group.
+//
+// Context: any thread; also from callbacks.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+int32_t clone_group_query(struct clone_group *group,
+                          struct clone_group_info *info);
+
+// State of a Clone. One that is absent is described as such.
+//
+// Context: any thread; also from callbacks.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+int32_t clone_group_clone_query(struct clone_group *group,
+                                uint32_t lu,
+                                struct clone_group_clone_info *info);
+
+// Counters since create.
+//
+// Context: any thread; also from callbacks.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+int32_t clone_group_statistics_query(struct clone_group *group,
+                                     struct clone_group_statistics *statistics);
+
+// Copies a range of a map: bit 0 of byte 0 is `first_extent`, bit 1 the next one.
+// Bits behind `extent_count` in the last byte are 0.
+// `map`: CLONE_GROUP_MAP_ kind; `lu` for CLONE_GROUP_MAP_DELTA.
+//
+// Context: any thread; also from callbacks.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
+// `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
+// CLONE_GROUP_ERR_NO_LU. Nothing is written on an error.
+int32_t clone_group_map_read(struct clone_group *group,
+                             uint32_t map,
+                             uint32_t lu,
+                             uint64_t first_extent,
+                             uint64_t extent_count,
+                             uint8_t *bits,
+                             uint64_t bits_bytes);
+
+#if !defined(CLONE_GROUP_NO_BARE_NAMES)
+// clone_group_host_write() under its short name.
+int32_t host_write(struct clone_group *group,
+                   uint32_t lu,
+                   uint64_t first_block,
+                   uint64_t block_count,
+                   const void *payload,
+                   uint32_t flags,
+                   uint64_t tag);
+#endif
+
+#if !defined(CLONE_GROUP_NO_BARE_NAMES)
+// clone_group_cod_poll() under its short name.
+int32_t cod_poll(struct clone_group *group, uint32_t budget);
+#endif
+
+#if !defined(CLONE_GROUP_NO_BARE_NAMES)
+// clone_group_sync_step() under its short name.
+int32_t sync_step(struct clone_group *group, uint32_t budget);
+#endif
+
+#if !defined(CLONE_GROUP_NO_BARE_NAMES)
+// clone_group_recover() under its short name.
+int32_t recover(struct clone_group *group, uint32_t flags, uint64_t tag);
+#endif
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CLONE_GROUP_H */

@@ -1,0 +1,144 @@
+#![forbid(unsafe_code)]
+//! A Clone: another LU that holds, or held at a point in time, the content of the Source.
+//!
+//! ```text
+//!              add                 synchronize              D empty, F(C)
+//!   (absent) -------> OutOfSync ---------------> Synchronizing ---------> Synchronized
+//!                        ^  ^                      |   ^                    |     |
+//!                        |  `----------------------'   |                    |     | fracture
+//!                        |    a leg failed, or         |  synchronize       |     v
+//!                        |    fractured too early      `----------------- Fractured <---.
+//!                        |                                                  |           |
+//!                        `--- a leg failed (R52) ---------------------------'  restore  | restored
+//!                             (from Synchronized)                           v           |
+//!                                                                        Restoring -----'
+//! ```
+
+use crate::delta_map::DeltaMap;
+
+/// State of a Clone. The numbers are those of the C ABI and of the superblock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CloneState {
+    /// No Clone has this LU number.
+    #[default]
+    Absent,
+    /// Its content is not a point in time.
+    OutOfSync,
+    /// The Source is being copied to it.
+    Synchronizing,
+    /// Equal to the Source, and mirrored.
+    Synchronized,
+    /// A point in time.
+    Fractured,
+    /// Copied to the Source without protection.
+    ReverseSynchronizing,
+    /// Copied to the Source by a Protected Restore.
+    Restoring,
+}
+
+impl CloneState {
+    /// The number in the C ABI and in the superblock.
+    pub fn number(self) -> u32 {
+        match self {
+            CloneState::Absent => 0,
+            CloneState::OutOfSync => 1,
+            CloneState::Synchronizing => 2,
+            CloneState::Synchronized => 3,
+            CloneState::Fractured => 4,
+            CloneState::ReverseSynchronizing => 5,
+            CloneState::Restoring => 6,
+        }
+    }
+
+    /// The state with this number.
+    pub fn from_number(number: u32) -> Option<CloneState> {
+        [
+            CloneState::Absent,
+            CloneState::OutOfSync,
+            CloneState::Synchronizing,
+            CloneState::Synchronized,
+            CloneState::Fractured,
+            CloneState::ReverseSynchronizing,
+            CloneState::Restoring,
+        ]
+        .into_iter()
+        .find(|state| state.number() == number)
+    }
+
+    /// Whether host writes to the Source go to the Clone too.
+    pub fn is_mirrored(self) -> bool {
+        matches!(self, CloneState::Synchronizing | CloneState::Synchronized)
+    }
+
+    /// Whether host writes to the Source are only noted in the Delta Map.
+    pub fn is_tracked(self) -> bool {
+        matches!(self, CloneState::OutOfSync | CloneState::Fractured)
+    }
+}
+
+/// What the superblock holds of a Clone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CloneRecord {
+    /// Its state.
+    pub state: CloneState,
+    /// It was never synchronized to the end: everything from `synced_below` on counts as different (R73).
+    pub full: bool,
+    /// A mirrored write or a flush of it failed (R52).
+    pub failed: bool,
+    /// See `full`.
+    pub synced_below: u64,
+    /// Identity of its LU.
+    pub identity: [u8; 16],
+    /// What the fracture was given.
+    pub label: [u8; 64],
+}
+
+impl Default for CloneRecord {
+    fn default() -> CloneRecord {
+        CloneRecord {
+            state: CloneState::Absent,
+            full: false,
+            failed: false,
+            synced_below: 0,
+            identity: [0; 16],
+            label: [0; 64],
+        }
+    }
+}
+
+/// A Clone in memory.
+#[derive(Default)]
+pub struct Clone<'a> {
+    /// What the next superblock will say of it.
+    pub record: CloneRecord,
+    /// The extents in which it and the Source may differ.
+    pub delta: DeltaMap<'a>,
+    /// The extents left that could not be copied wait for a resume (R61).
+    pub stalled: bool,
+    /// Where the Sync Engine goes on.
+    pub cursor: u64,
+    /// Extents up to here are copied one by one, because a run with them failed.
+    pub single_below: u64,
+    /// Extents copied since the copy began or was resumed.
+    pub copied: u64,
+    /// Extents that failed in this pass.
+    pub failed_extents: u64,
+    /// The lowest of them.
+    pub first_failed: u64,
+}
+
+impl Clone<'_> {
+    /// Its state.
+    pub fn state(&self) -> CloneState {
+        self.record.state
+    }
+
+    /// Begins a new pass of the Sync Engine.
+    pub fn restart_pass(&mut self) {
+        self.stalled = false;
+        self.cursor = 0;
+        self.single_below = 0;
+        self.failed_extents = 0;
+        self.first_failed = 0;
+    }
+}

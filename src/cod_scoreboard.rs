@@ -1,0 +1,152 @@
+#![forbid(unsafe_code)]
+//! The COD Scoreboard: the extents that are being copied, by either engine, so that neither copies what
+//! the other is copying (R10). Whole extents that a host write is replacing in a restore stand in its
+//! request, and count as owned too.
+//!
+//! ```text
+//!   copy:  claim --> Draining --> Reading <--> Writing --> over
+//!             |       (exclusive)    ^  piece by piece
+//!             `----------------------'
+//! ```
+
+use crate::geometry::{Block, BlockRange, Extent, ExtentRange};
+use crate::table::Table;
+
+/// Extents of a run: one bit each in `collided`.
+pub const RUN_EXTENTS_MAX: u64 = 64;
+
+/// How far a copy is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CopyStage {
+    /// The slot is free.
+    #[default]
+    Free,
+    /// Host writes to the extent are held, and those under way finish (R46).
+    Draining,
+    /// A piece is read, or copied by the array itself.
+    Reading,
+    /// A piece is written.
+    Writing,
+}
+
+/// Which engine copies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CopyEngine {
+    /// The Sync Engine.
+    #[default]
+    Sync,
+    /// The COD Engine.
+    Cod,
+}
+
+/// A run of extents that is being copied.
+#[derive(Clone, Copy, Default)]
+pub struct Copy {
+    /// How far it is.
+    pub stage: CopyStage,
+    /// For whom.
+    pub engine: CopyEngine,
+    /// The LU that is read.
+    pub from: u32,
+    /// The LU that is written.
+    pub to: u32,
+    /// The extents.
+    pub extents: ExtentRange,
+    /// The blocks of the piece under way.
+    pub piece: BlockRange,
+    /// The block behind the last one.
+    pub end: Block,
+    /// Extents of the run in which a host write was under way at any time since the first read was
+    /// submitted: bit 0 is the first extent (R44).
+    pub collided: u64,
+    /// Host writes to it are held (R46).
+    pub exclusive: bool,
+}
+
+/// The table of copies.
+pub struct CodScoreboard<'a> {
+    /// The copies.
+    pub copies: Table<'a, Copy>,
+    active: u32,
+}
+
+impl<'a> CodScoreboard<'a> {
+    /// An empty one.
+    pub fn new(copies: &'a mut [Copy]) -> CodScoreboard<'a> {
+        CodScoreboard { copies: Table::new(copies), active: 0 }
+    }
+
+    /// Number of copies under way.
+    pub fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// Number of copies that may be under way.
+    pub fn capacity(&self) -> u32 {
+        u32::from(crate::geometry::slot(self.copies.len()))
+    }
+
+    /// The copies under way.
+    pub fn iter(&self) -> impl Iterator<Item = (u16, &Copy)> {
+        self.copies.iter().filter(|(_, copy)| copy.stage != CopyStage::Free)
+    }
+
+    /// Whether any of these extents is being copied onto this LU.
+    pub fn owns_any(&self, to: u32, extents: ExtentRange) -> bool {
+        self.active > 0 && self.iter().any(|(_, copy)| copy.to == to && copy.extents.overlaps(extents))
+    }
+
+    /// The extent behind the copy onto this LU that owns the extent.
+    pub fn owned_until(&self, to: u32, extent: Extent) -> Option<Extent> {
+        let owner = self.iter().find(|(_, copy)| copy.to == to && copy.extents.contains(extent));
+        owner.map(|(_, copy)| copy.extents.end)
+    }
+
+    /// Whether any of these extents is copied with host writes held.
+    pub fn holds_writes(&self, extents: ExtentRange) -> bool {
+        self.active > 0 && self.iter().any(|(_, copy)| copy.exclusive && copy.extents.overlaps(extents))
+    }
+
+    /// Claims extents: owner first, then the read (R10).
+    pub fn claim(&mut self, copy: Copy) -> Option<u16> {
+        let (number, slot) = self.copies.iter_mut().find(|(_, slot)| slot.stage == CopyStage::Free)?;
+        *slot = copy;
+        self.active = self.active.saturating_add(1);
+        Some(number)
+    }
+
+    /// Releases the extents of a copy that is over.
+    pub fn release(&mut self, copy: u16) {
+        self.copies[copy] = Copy::default();
+        self.active = self.active.saturating_sub(1);
+    }
+
+    /// A host write to these extents is being submitted: copies of them have to be made again (R44).
+    pub fn collide(&mut self, extents: ExtentRange) {
+        if self.active == 0 {
+            return;
+        }
+        for (_, copy) in self.copies.iter_mut() {
+            if copy.stage != CopyStage::Free {
+                copy.collided |= run_bits(copy.extents, extents);
+            }
+        }
+    }
+}
+
+/// The bits of a run that stand for these extents.
+pub fn run_bits(run: ExtentRange, extents: ExtentRange) -> u64 {
+    let both = run.intersection(extents);
+    if both.is_empty() {
+        return 0;
+    }
+    let ones =
+        u64::MAX.checked_shr(64_u32.saturating_sub(crate::geometry::count32(both.count()))).unwrap_or(0);
+    let first = crate::geometry::count32(both.first.0.saturating_sub(run.first.0));
+    ones.checked_shl(first).unwrap_or(0)
+}
+
+/// Whether the extent of a run has its bit set.
+pub fn has_bit(run: ExtentRange, bits: u64, extent: Extent) -> bool {
+    bits & run_bits(run, ExtentRange::one(extent)) != 0
+}

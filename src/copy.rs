@@ -1,0 +1,268 @@
+#![forbid(unsafe_code)]
+//! How a run of extents is copied, whichever engine asked for it: piece by piece through the private
+//! buffer of its slot, or by the array itself. The run is claimed on the COD Scoreboard before its first
+//! read and released after its last write, in one step with the maps (R10, R12).
+
+use crate::clone::CloneState;
+use crate::cod_scoreboard::{Copy, CopyEngine, CopyStage, RUN_EXTENTS_MAX, has_bit, run_bits};
+use crate::error;
+use crate::event::{Event, EventKind};
+use crate::geometry::{Block, BlockRange, Extent, ExtentRange};
+use crate::group::{Group, SOURCE};
+use crate::io::{Buffer, Io, IoOperation, Purpose};
+use crate::request::RequestStage;
+use crate::statistics::add;
+
+impl Group<'_> {
+    /// Extents that one copy may take: as many as fit its buffer, at least one.
+    pub(crate) fn run_max(&self) -> u64 {
+        let blocks = self.geometry().blocks_in(u64::from(self.config.copy_buffer_bytes));
+        let fit = blocks >> self.config.geometry.extent_blocks().trailing_zeros();
+        fit.clamp(1, RUN_EXTENTS_MAX)
+    }
+
+    /// Whether another copy can begin.
+    pub(crate) fn can_copy(&self) -> bool {
+        self.scoreboard.active() < self.scoreboard.capacity() && self.free_ios() > 0
+    }
+
+    /// Claims the extents and begins to copy them. Their owner saw that nobody owns them, under the same lock (R11).
+    pub(crate) fn begin_copy(
+        &mut self,
+        engine: CopyEngine,
+        from: u32,
+        to: u32,
+        extents: ExtentRange,
+        exclusive: bool,
+    ) {
+        let blocks = self.geometry().blocks_of(extents);
+        let copy = Copy {
+            stage: CopyStage::Draining,
+            engine,
+            from,
+            to,
+            extents,
+            piece: BlockRange { first: blocks.first, end: blocks.first },
+            end: blocks.end,
+            collided: 0,
+            exclusive,
+        };
+        let Some(number) = self.scoreboard.claim(copy) else {
+            return;
+        };
+        if to == SOURCE {
+            // The Source changes relative to every other Clone (R2). G has these extents already.
+            let mut next = 1;
+            while let Some(lu) = self.next_clone(next, CloneState::is_tracked) {
+                self.clone(lu).delta.bits.set_range(extents);
+                next = lu.saturating_add(1);
+            }
+        }
+        self.begin_pieces(number);
+    }
+
+    /// Begins to read, unless host writes under way have to finish first (R46).
+    fn begin_pieces(&mut self, number: u16) {
+        let extents = self.scoreboard.copies[number].extents;
+        let under_way = self.writes_under_way(extents);
+        if self.scoreboard.copies[number].exclusive && under_way != 0 {
+            return;
+        }
+        self.scoreboard.copies[number].collided = under_way;
+        self.next_piece(number);
+    }
+
+    /// Extents of a run that a host write to the Source is changing now (R44, first half).
+    fn writes_under_way(&self, run: ExtentRange) -> u64 {
+        if self.submitted == 0 {
+            return 0;
+        }
+        let writes = self.requests.iter().filter(|(_, request)| {
+            request.stage == RequestStage::Submitted
+                && request.lu == SOURCE
+                && request.operation.changes_blocks()
+        });
+        writes.fold(0, |bits, (_, request)| bits | run_bits(run, request.extents))
+    }
+
+    /// Exclusive copies whose extents are quiet now begin.
+    pub(crate) fn advance_copies(&mut self) {
+        if self.scoreboard.active() == 0 {
+            return;
+        }
+        for number in 0..crate::geometry::slot(self.scoreboard.copies.len()) {
+            if self.scoreboard.copies[number].stage == CopyStage::Draining && self.free_ios() > 0 {
+                self.begin_pieces(number);
+            }
+        }
+    }
+
+    fn next_piece(&mut self, number: u16) {
+        let copy = self.scoreboard.copies[number];
+        let offload = self.capabilities.copy;
+        let most = if offload {
+            copy.end.0
+        } else {
+            self.geometry().blocks_in(u64::from(self.config.copy_buffer_bytes))
+        };
+        let end = Block(copy.piece.end.0.saturating_add(most).min(copy.end.0));
+        let piece = BlockRange { first: copy.piece.end, end };
+        self.scoreboard.copies[number].piece = piece;
+        self.scoreboard.copies[number].stage = CopyStage::Reading;
+        if offload {
+            let io = self.copy_io(number, IoOperation::Copy, copy.to);
+            self.start_io(Io { source_lu: copy.from, ..io });
+        } else {
+            let io = self.copy_io(number, IoOperation::Read, copy.from);
+            self.start_io(io);
+        }
+    }
+
+    fn copy_io(&self, number: u16, operation: IoOperation, lu: u32) -> Io {
+        let copy = &self.scoreboard.copies[number];
+        let reads = operation == IoOperation::Read;
+        let urgent = copy.engine == CopyEngine::Cod;
+        Io {
+            purpose: if reads { Purpose::CopyRead(number) } else { Purpose::CopyWrite(number) },
+            operation,
+            lu,
+            blocks: copy.piece,
+            // What a host waits for must be durable before P may say so (R5): no flush is needed then.
+            fua: !reads && urgent && self.lu(lu).is_volatile(),
+            urgent,
+            buffer: if operation == IoOperation::Copy { Buffer::None } else { Buffer::Copy(number) },
+            ..Io::default()
+        }
+    }
+
+    /// A piece was read.
+    pub(crate) fn copy_read_over(&mut self, number: u16, io: &Io, status: i32) {
+        if status != error::OK {
+            return self.copy_failed(number, io.lu, status);
+        }
+        self.scoreboard.copies[number].stage = CopyStage::Writing;
+        let to = self.scoreboard.copies[number].to;
+        let io = self.copy_io(number, IoOperation::Write, to);
+        self.start_io(io);
+    }
+
+    /// A piece was written.
+    pub(crate) fn copy_write_over(&mut self, number: u16, status: i32) {
+        let copy = self.scoreboard.copies[number];
+        if status != error::OK {
+            return self.copy_failed(number, copy.to, status);
+        }
+        if copy.piece.end < copy.end {
+            return self.next_piece(number);
+        }
+        // One critical section: the maps first, then the owner, then those who wait (R12).
+        if copy.to == SOURCE {
+            self.source_copied(&copy);
+        } else {
+            self.clone_copied(&copy);
+        }
+        self.scoreboard.release(number);
+        self.queue.changed = true;
+    }
+
+    /// Extents of the Source hold the Clone's data now.
+    fn source_copied(&mut self, copy: &Copy) {
+        let durable = copy.engine == CopyEngine::Cod || !self.lu(SOURCE).is_volatile();
+        if durable {
+            self.clone(copy.from).delta.bits.clear_range(copy.extents);
+        } else {
+            self.protected_restore.note_copied(copy.extents);
+        }
+        self.count_copied(copy, copy.from, copy.extents.count());
+    }
+
+    /// Extents of a Clone hold what the Source held; those that a host wrote meanwhile are copied again (R45).
+    fn clone_copied(&mut self, copy: &Copy) {
+        if self.clone(copy.to).state() != CloneState::Synchronizing {
+            return;
+        }
+        let mut copied = 0;
+        for extent in copy.extents.iter() {
+            if has_bit(copy.extents, copy.collided, extent) {
+                self.collisions.note(copy.to, extent);
+                add(&mut self.statistics.collisions, 1);
+            } else {
+                self.collisions.forget(copy.to, extent);
+                self.clone(copy.to).delta.bits.clear(extent);
+                copied += 1;
+            }
+        }
+        self.count_copied(copy, copy.to, copied);
+    }
+
+    fn count_copied(&mut self, copy: &Copy, clone: u32, extents: u64) {
+        let counted = &mut self.clone_mut(clone).copied;
+        *counted = counted.saturating_add(extents);
+        if copy.engine == CopyEngine::Cod {
+            add(&mut self.statistics.cod_extents, extents);
+        } else {
+            add(&mut self.statistics.sync_extents, extents);
+            add(&mut self.statistics.sync_copies, 1);
+        }
+        add(&mut self.statistics.exclusive_copies, u64::from(copy.exclusive));
+    }
+
+    /// The extents stay as they were: to be copied (R15, R61, R62).
+    fn copy_failed(&mut self, number: u16, lu: u32, status: i32) {
+        let copy = self.scoreboard.copies[number];
+        self.scoreboard.release(number);
+        self.queue.changed = true;
+        let value = copy.extents.first.0;
+        match copy.engine {
+            CopyEngine::Cod => self.cod_failed(copy.extents, status),
+            CopyEngine::Sync => self.sync_failed(&copy),
+        }
+        self.raise(Event { kind: EventKind::CopyFailed, lu: Some(lu), status, value });
+    }
+
+    // --------------------------------------------------- copies in a volatile cache
+
+    /// Asks for a flush that makes copied extents durable.
+    pub(crate) fn want_copy_flush(&mut self) {
+        if self.protected_restore.unflushed() > 0 && !self.lu(SOURCE).is_flushing() {
+            let ticket = self.new_ticket();
+            self.lu_mut(SOURCE).want_flush(ticket);
+        }
+    }
+
+    /// Flushes copied extents when there are many, or when nothing else is left to do.
+    pub(crate) fn advance_copy_flush(&mut self) {
+        let many = self.protected_restore.unflushed() >= UNFLUSHED_MAX >> 1;
+        let last = self.scoreboard.active() == 0 && !self.has_need();
+        if many || last {
+            self.want_copy_flush();
+        }
+    }
+
+    /// Whether any extent still has to be copied to the Source. What is copied has D = 1 until it is durable.
+    pub(crate) fn has_need(&self) -> bool {
+        self.restoring_delta().is_some_and(|delta| delta.count() > self.protected_restore.copied.count())
+    }
+
+    /// Whether a copy, or a write that covers it entirely, owns the extent of the Source (R10).
+    pub(crate) fn source_is_owned(&self, extent: Extent) -> bool {
+        let one = ExtentRange::one(extent);
+        self.scoreboard.owns_any(SOURCE, one) || self.is_overwritten(one)
+    }
+
+    /// The first extent from `from` on that should be copied to the Source and that nobody owns.
+    pub(crate) fn next_source_extent(&self, from: Extent) -> Option<Extent> {
+        let mut rest = ExtentRange::new(from, self.geometry().all_extents().end);
+        while let Some(extent) = self.next_need(rest) {
+            if !self.source_is_owned(extent) {
+                return Some(extent);
+            }
+            let behind = Extent(extent.0.saturating_add(1));
+            rest.first = self.scoreboard.owned_until(SOURCE, extent).unwrap_or(behind);
+        }
+        None
+    }
+}
+
+/// Copies that may wait for a flush.
+pub const UNFLUSHED_MAX: usize = 128;

@@ -1,0 +1,23 @@
+#![forbid(unsafe_code)]
+//! The Delta Map of a Clone: the extents in which it and the Source may differ. A bit too many costs
+//! a copy, a bit too few costs data (I2).
+
+use crate::extent_map::ExtentMap;
+
+/// The Delta Map. Its storage and that of the Protected Restore Map change roles at the end of a
+/// restore, so that no map is walked while hosts are held (R36).
+#[derive(Default)]
+pub struct DeltaMap<'a> {
+    /// Its bits.
+    pub bits: ExtentMap<'a>,
+    /// The extents in the Persistent Delta Map count too, because a flush of the mirrored Clone
+    /// failed and any of them may differ (R52).
+    pub inherits_intent: bool,
+}
+
+impl<'a> DeltaMap<'a> {
+    /// The Delta Map over this storage.
+    pub fn new(bits: ExtentMap<'a>) -> DeltaMap<'a> {
+        DeltaMap { bits, inherits_intent: false }
+    }
+}

@@ -1,0 +1,80 @@
+#![forbid(unsafe_code)]
+//! What happened, for the controller.
+
+use core::ffi::CStr;
+
+/// Kind of an event. The numbers are those of the C ABI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EventKind {
+    /// The state of a Clone changed.
+    #[default]
+    CloneState,
+    /// Hosts see other data on the Source from now on.
+    SourceChanged,
+    /// A Synchronization is finished.
+    Synchronized,
+    /// A Protected Restore is finished.
+    Restored,
+    /// A Clone failed.
+    CloneFailed,
+    /// An extent could not be copied.
+    CopyFailed,
+    /// All that is left to copy failed.
+    Stalled,
+    /// Metadata could not be written.
+    MetadataFailed,
+    /// Metadata is written again.
+    MetadataRepaired,
+    /// Both copies of a map page were damaged.
+    PageDamaged,
+    /// A callback returned a number that means nothing.
+    CallbackResult,
+    /// Events were lost.
+    Lost,
+}
+
+impl EventKind {
+    /// Its number, its log level (0 error, 1 warning, 2 information) and its text.
+    pub fn describe(self) -> (u32, u32, &'static CStr) {
+        match self {
+            EventKind::CloneState => (1, 2, c"the state of a Clone changed"),
+            EventKind::SourceChanged => {
+                (2, 1, c"a Protected Restore began: hosts see the Clone's data on the Source")
+            }
+            EventKind::Synchronized => (3, 2, c"a Synchronization is finished: the Clone equals the Source"),
+            EventKind::Restored => (4, 2, c"a Protected Restore is finished"),
+            EventKind::CloneFailed => {
+                (5, 0, c"a write to or a flush of a mirrored Clone failed: it is OutOfSync")
+            }
+            EventKind::CopyFailed => (6, 1, c"an extent could not be copied"),
+            EventKind::Stalled => (7, 0, c"all that is left to copy failed: mend the LU, then resume"),
+            EventKind::MetadataFailed => {
+                (8, 0, c"metadata could not be written: mend the persistent area, then repair")
+            }
+            EventKind::MetadataRepaired => (9, 2, c"metadata is written again"),
+            EventKind::PageDamaged => {
+                (10, 1, c"both copies of a map page were damaged: its extents count as different")
+            }
+            EventKind::CallbackResult => {
+                (11, 0, c"a callback or a completion returned a number that means nothing")
+            }
+            EventKind::Lost => (12, 1, c"events were lost"),
+        }
+    }
+}
+
+/// An event.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Event {
+    /// Its kind.
+    pub kind: EventKind,
+    /// The LU, or none.
+    pub lu: Option<u32>,
+    /// A status, or 0.
+    pub status: i32,
+    /// See the kind.
+    pub value: u64,
+}
+
+/// Events that wait to be fetched.
+pub const EVENTS_MAX: usize = 64;

@@ -1,0 +1,774 @@
+//! The entry points. Each one checks its arguments and hands over to the group or the pump.
+
+use core::ffi::{c_char, c_void};
+
+use super::handle::{self, Handle, guard};
+use super::types::*;
+use super::{pump, structs, workspace};
+use crate::error::{self, Error};
+use crate::group::Operation;
+use crate::request::{HostOperation, HostRequest, Payload};
+
+// -------------------------------------------------------- before a group is
+
+/// The ABI version of the library that was loaded: compare it with
+/// CLONE_GROUP_ABI_VERSION when the library is loaded at run time.
+///
+/// Context: any context.
+/// Returns the version.
+#[unsafe(no_mangle)]
+pub extern "C" fn clone_group_abi_version() -> u32 {
+    CLONE_GROUP_ABI_VERSION
+}
+
+/// The version of the library as a text, such as "0.1.0". Static.
+///
+/// Context: any context.
+/// Returns the text, never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn clone_group_version() -> *const c_char {
+    error::VERSION.as_ptr()
+}
+
+/// The name of a status, such as "CLONE_GROUP_ERR_BUSY". Static.
+///
+/// Context: any context.
+/// Returns the name; for a number that is not the library's, a text that says so.
+#[unsafe(no_mangle)]
+pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
+    error::name(status).as_ptr()
+}
+
+/// What a status means and what the caller can do, in one sentence. Static.
+///
+/// Context: any context.
+/// Returns the text; for a number that is not the library's, a text that says so.
+#[unsafe(no_mangle)]
+pub extern "C" fn clone_group_status_text(status: i32) -> *const c_char {
+    error::text(status).as_ptr()
+}
+
+/// Fills `config` with zeroes and its size. An older caller passes its own,
+/// smaller size; nothing behind it is written.
+///
+/// Context: any context.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+///
+/// # Safety
+/// `config` must be NULL or point to `struct_size` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_config_init(config: *mut clone_group_config, struct_size: u32) -> i32 {
+    // SAFETY: the caller's promise is the one that `init` asks for.
+    unsafe { structs::init(config.cast(), struct_size, size_of::<clone_group_config>()) }
+}
+
+/// Fills `ops` with NULLs and its size, as clone_group_config_init() does.
+///
+/// Context: any context.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+///
+/// # Safety
+/// `ops` must be NULL or point to `struct_size` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_ops_init(ops: *mut clone_group_ops, struct_size: u32) -> i32 {
+    // SAFETY: the caller's promise is the one that `init` asks for.
+    unsafe { structs::init(ops.cast(), struct_size, size_of::<clone_group_ops>()) }
+}
+
+/// How much memory a group of this configuration uses, all of it: maps, request
+/// slots, queues, copy buffers, metadata pages. Nothing else is ever allocated.
+///
+/// Context: any context.
+/// Returns CLONE_GROUP_OK and `*bytes`, or CLONE_GROUP_ERR_INVALID (the
+/// configuration contradicts itself, or does not fit into this machine's
+/// addresses) or CLONE_GROUP_ERR_STRUCT_SIZE.
+///
+/// # Safety
+/// `config` must be NULL or point to a config of its `struct_size`; `bytes` NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_workspace_size(
+    config: *const clone_group_config,
+    bytes: *mut u64,
+) -> i32 {
+    guard(None, || {
+        // SAFETY: the caller's promise about both pointers.
+        unsafe {
+            let config = structs::config(config)?;
+            structs::output(bytes, workspace::size_bytes(&config)?)
+        }
+    })
+}
+
+/// How large the persistent area of a group of this configuration must be.
+///
+/// Context: any context.
+/// Returns as clone_group_workspace_size().
+///
+/// # Safety
+/// As clone_group_workspace_size().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_metadata_size(
+    config: *const clone_group_config,
+    bytes: *mut u64,
+) -> i32 {
+    guard(None, || {
+        // SAFETY: the caller's promise about both pointers.
+        unsafe {
+            let config = structs::config(config)?;
+            structs::output(bytes, config.layout()?.area_bytes())
+        }
+    })
+}
+
+/// Makes a group in `workspace`. Does no I/O: attach the LUs, then format or
+/// recover. `config` and `ops` are copied and need not outlive the call; the
+/// workspace belongs to the group until clone_group_destroy(). In the hosted
+/// build a NULL workspace (with 0 bytes) is allocated by the library.
+///
+/// Context: any thread; one call for one workspace.
+/// Returns CLONE_GROUP_OK and `*group`, or CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_STRUCT_SIZE, CLONE_GROUP_ERR_CALLBACK_MISSING,
+/// CLONE_GROUP_ERR_WORKSPACE (NULL, not aligned to buffer_align_bytes, or too
+/// small), CLONE_GROUP_ERR_NOMEM.
+///
+/// # Safety
+/// The pointers must be NULL or valid: `config` and `ops` for their `struct_size`,
+/// `workspace` for `workspace_bytes` of exclusive memory, `group` for one pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_create(
+    config: *const clone_group_config,
+    ops: *const clone_group_ops,
+    workspace: *mut c_void,
+    workspace_bytes: u64,
+    group: *mut *mut clone_group,
+) -> i32 {
+    guard(None, || {
+        // SAFETY: the caller's promise about all pointers.
+        unsafe {
+            let config = structs::config(config)?;
+            let ops = structs::ops(ops)?;
+            if group.is_null() {
+                return Err(Error::Invalid);
+            }
+            let made = handle::create(&config, ops, workspace, workspace_bytes)?;
+            structs::output(group, made.cast())
+        }
+    })
+}
+
+/// Ends a group. Refused while any I/O is in flight, because a device may still
+/// write into the workspace (R82): poll until that is over. Without
+/// clone_group_close() before it, the durable state is as after a power loss.
+/// The handle is gone afterwards, the workspace is the caller's again.
+///
+/// Context: any thread, no other call in progress; not from a callback.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_destroy(group: *mut clone_group) -> i32 {
+    // SAFETY: the caller's promise.
+    guard(None, || unsafe { handle::destroy(group.cast::<Handle>()) })
+}
+
+/// Tells the group which LU stands behind a number: the Source as
+/// CLONE_GROUP_LU_SOURCE, Clones from 1 on. Needed for the Source and every
+/// member before format, recover or clone_group_clone_add(). An LU that is out
+/// of order is attached all the same, and its I/O fails.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU (the
+/// number is over clones_max), CLONE_GROUP_ERR_STATE (the LU is a member of a
+/// running group), CLONE_GROUP_ERR_CALLBACK_MISSING (a volatile cache, but no
+/// flush).
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `config` NULL or valid for its `struct_size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_lu_attach(
+    group: *mut clone_group,
+    lu: u32,
+    config: *const clone_group_lu,
+) -> i32 {
+    // SAFETY: the caller's promise about both pointers.
+    unsafe {
+        handle::with(group, |handle| {
+            let (flags, identity) = structs::lu(config)?;
+            if flags.volatile_cache && handle.ops().flush.is_none() {
+                return Err(Error::CallbackMissing);
+            }
+            handle.locked(|group| group.attach(lu, flags, identity))?;
+            Ok(CLONE_GROUP_OK)
+        })
+    }
+}
+
+// ---------------------------------------------------------------- the group
+
+/// Writes an empty group into the persistent area: the Source, no Clones.
+/// A power loss leaves either the old content or no valid group (R74), never
+/// half of the new one.
+/// `flags`: CLONE_GROUP_FORMAT_FORCE.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
+/// ready), CLONE_GROUP_ERR_METADATA_EXISTS or a status of the persist callbacks;
+/// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE,
+/// CLONE_GROUP_ERR_NO_LU (no Source attached).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_format(group: *mut clone_group, flags: u32, tag: u64) -> i32 {
+    let force = flags & CLONE_GROUP_FORMAT_FORCE != 0;
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, flags & !CLONE_GROUP_FORMAT_FORCE, Operation::Format { force }, tag) }
+}
+
+/// Loads a group from the persistent area and resumes what was interrupted: a
+/// restore goes on, with everything that hosts wrote (R57). Writes nothing before
+/// it is done; a power loss during Recovery changes nothing (R58).
+/// `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
+/// ready) or the reason why it is not and nothing was changed:
+/// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION,
+/// CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
+/// CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
+/// these one may try again. Or at once CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_STATE, CLONE_GROUP_ERR_NO_LU.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_recover(group: *mut clone_group, flags: u32, tag: u64) -> i32 {
+    let abandon_restore = flags & CLONE_GROUP_RECOVER_ABANDON_RESTORE != 0;
+    let unknown = flags & !CLONE_GROUP_RECOVER_ABANDON_RESTORE;
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, unknown, Operation::Recover { abandon_restore }, tag) }
+}
+
+/// Ends the service in order: new requests are refused, those in the library
+/// finish, copies stop, LUs are flushed, the exact maps are written. What ran
+/// goes on after the next Recovery.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or the status
+/// of the write or flush that failed (the group is closed all the same, as after
+/// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_close(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Close, tag) }
+}
+
+/// Writes all metadata anew, after a write of it failed (R33), and leaves
+/// CLONE_GROUP_CONDITION_METADATA_FAILED if that works.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows; or at once
+/// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_BUSY.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_metadata_repair(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::RepairMetadata, tag) }
+}
+
+// --------------------------------------------------------------- the Clones
+// One of the following runs at a time; CLONE_GROUP_ERR_BUSY says that another
+// one still does. Each is one write of the superblock: after a power loss it
+// happened or it did not (R31).
+
+/// Makes the LU a Clone of the group. Its content counts as entirely different
+/// from the Source until it was synchronized (R73).
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
+/// the persist callbacks; or at once CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is a Clone already, or a
+/// restore runs: R39), CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+/// CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_clone_add(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::AddClone { lu }, tag) }
+}
+
+/// Takes the Clone out of the group. The LU and its data stay as they are.
+///
+/// Context: any thread.
+/// Returns as clone_group_clone_add(); CLONE_GROUP_ERR_STATE while a restore runs
+/// (R39).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_clone_remove(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::RemoveClone { lu }, tag) }
+}
+
+/// Begins to copy the Source to the Clone: all of it the first time, afterwards
+/// the extents in the Delta Map. Host writes go on and are mirrored. When
+/// everything is equal, CLONE_GROUP_EVENT_SYNCHRONIZED follows, and the Clone
+/// stays mirrored until it is fractured.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows when the Synchronization has begun;
+/// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+/// CLONE_GROUP_ERR_STATE (it is synchronized already, or a restore runs),
+/// CLONE_GROUP_ERR_SOURCE_INVALID, CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_synchronize(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Synchronize { lu }, tag) }
+}
+
+/// Stops the mirroring: the Clone stays as the Source is now, a point in time.
+/// Every write that was acknowledged before the call is in it, none that is
+/// submitted after `done`, and no write without its predecessors (R55). Hosts may
+/// then read and write the Clone.
+/// `label`: 64 bytes that the Clone keeps (a time, a name), or NULL for zeroes.
+/// `flags`: CLONE_GROUP_FRACTURE_ABANDON.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+/// CLONE_GROUP_ERR_NOT_CONSISTENT (a write to the Clone failed meanwhile) or the
+/// status of the flush or persist callback that failed; or at once as
+/// clone_group_synchronize(), CLONE_GROUP_ERR_NOT_CONSISTENT if the
+/// Synchronization is not finished.
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `label` NULL or 64 readable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_fracture(
+    group: *mut clone_group,
+    lu: u32,
+    label: *const u8,
+    flags: u32,
+    tag: u64,
+) -> i32 {
+    let abandon = flags & CLONE_GROUP_FRACTURE_ABANDON != 0;
+    let unknown = flags & !CLONE_GROUP_FRACTURE_ABANDON;
+    // SAFETY: the caller's promise about `label` and `group`.
+    unsafe {
+        let label = structs::label(label);
+        operate(group, unknown, Operation::Fracture { lu, label, abandon }, tag)
+    }
+}
+
+/// Begins a Protected Restore: from `done` on, hosts find the Clone's data on the
+/// Source. What is not copied yet is copied when a host needs it, or in the
+/// background by clone_group_sync_step(). Host writes are never overwritten; the
+/// Clone is never written. Every other Clone is fractured in the same step: one
+/// that was synchronized holds the Source as it was before the restore.
+/// After a power loss, Recovery goes on with it. CLONE_GROUP_EVENT_RESTORED
+/// follows at the end.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when the
+/// restore has begun, or the status of the flush or persist callback that failed
+/// (nothing has changed then); or at once CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
+/// runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_protected_restore(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::ProtectedRestore { lu }, tag) }
+}
+
+/// Stops background copies; hosts go on, also through copy on demand. A pause is
+/// durable: it outlives a power loss.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows; or at once
+/// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (paused already),
+/// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+/// CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_pause(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Pause, tag) }
+}
+
+/// Ends a pause, and lets the Sync Engine try extents again that could not be
+/// copied (CLONE_GROUP_CONDITION_STALLED).
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows; or at once as
+/// clone_group_pause().
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_resume(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Resume, tag) }
+}
+
+// --------------------------------------------------------------- host I/O
+// `payload` travels unchanged to the read or write callback: a buffer, an iovec,
+// a scatter list. It must stay as it is until the request is done. A request is
+// never split. Status of all of them, unless said otherwise:
+//   CLONE_GROUP_OK        done, no `done` call follows
+//   CLONE_GROUP_PENDING   one `done` call with `tag` follows
+//   CLONE_GROUP_ERR_INVALID, _RANGE, _NO_LU, _NOT_READY, _CLOSED,
+//   CLONE_GROUP_ERR_BUSY  no free request slot: poll, then try again
+//   CLONE_GROUP_ERR_STATE the Clone is not fractured
+//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED
+//   any status of a callback
+
+/// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
+/// restored from.
+///
+/// Context: any thread; also from I/O callbacks, `done` and `event`.
+/// Returns as said above.
+///
+/// # Safety
+/// `group` must be NULL or a live handle. `payload` is only passed on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_host_read(
+    group: *mut clone_group,
+    lu: u32,
+    first_block: u64,
+    block_count: u64,
+    payload: *mut c_void,
+    flags: u32,
+    tag: u64,
+) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { host(group, HostOperation::Read, lu, first_block, block_count, payload, flags, tag) }
+}
+
+/// Writes blocks of the Source or of a fractured Clone. A power loss before the
+/// request is done leaves the old or the new data in each block.
+/// `flags`: CLONE_GROUP_HOST_FUA, CLONE_GROUP_HOST_UNSTABLE.
+///
+/// Context: any thread; also from I/O callbacks, `done` and `event`.
+/// Returns as said above.
+///
+/// # Safety
+/// `group` must be NULL or a live handle. `payload` is only passed on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_host_write(
+    group: *mut clone_group,
+    lu: u32,
+    first_block: u64,
+    block_count: u64,
+    payload: *const c_void,
+    flags: u32,
+    tag: u64,
+) -> i32 {
+    let payload = payload.cast_mut();
+    // SAFETY: the caller's promise about `group`.
+    unsafe { host(group, HostOperation::Write, lu, first_block, block_count, payload, flags, tag) }
+}
+
+/// Writes zeroes (R65). Needs the `write_zeroes` callback.
+/// `flags`: CLONE_GROUP_HOST_FUA.
+///
+/// Context: any thread; also from I/O callbacks, `done` and `event`.
+/// Returns as said above, or CLONE_GROUP_ERR_NOT_SUPPORTED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_host_write_zeroes(
+    group: *mut clone_group,
+    lu: u32,
+    first_block: u64,
+    block_count: u64,
+    flags: u32,
+    tag: u64,
+) -> i32 {
+    let payload = core::ptr::null_mut();
+    // SAFETY: the caller's promise about `group`.
+    unsafe { host(group, HostOperation::WriteZeroes, lu, first_block, block_count, payload, flags, tag) }
+}
+
+/// Discards blocks. A hint: where extents still have to be copied by a restore it
+/// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES (R65).
+///
+/// Context: any thread; also from I/O callbacks, `done` and `event`.
+/// Returns as said above.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_host_discard(
+    group: *mut clone_group,
+    lu: u32,
+    first_block: u64,
+    block_count: u64,
+    flags: u32,
+    tag: u64,
+) -> i32 {
+    let payload = core::ptr::null_mut();
+    // SAFETY: the caller's promise about `group`.
+    unsafe { host(group, HostOperation::Discard, lu, first_block, block_count, payload, flags, tag) }
+}
+
+/// Makes every write to this LU that was done before the call durable (R22).
+///
+/// Context: any thread; also from I/O callbacks, `done` and `event`.
+/// Returns as said above. A flush that fails is data loss of unknown extent:
+/// flushing again does not bring it back (R24).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_host_flush(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    let payload = core::ptr::null_mut();
+    // SAFETY: the caller's promise about `group`.
+    unsafe { host(group, HostOperation::Flush, lu, 0, 0, payload, 0, tag) }
+}
+
+/// Aborts a host request that waits in the library (R83). Its `done` call follows
+/// with CLONE_GROUP_ERR_CANCELED. One that was submitted to an LU runs to its end.
+///
+/// Context: any thread; also from I/O callbacks, `done` and `event`.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_NO_REQUEST (none that waits has this tag).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_abort(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe {
+        handle::with(group, |handle| {
+            handle.locked(|group| group.abort(tag))?;
+            handle.wake();
+            Ok(CLONE_GROUP_OK)
+        })
+    }
+}
+
+// ----------------------------------------------------------------- engines
+
+/// Takes in completions and moves everything that waits: the COD Queue, metadata,
+/// operations; `done` and `event` are called from here. Begins no background
+/// copy. At most `budget` callbacks are called.
+///
+/// Context: any thread; not from a callback. A call that finds another poll
+/// running returns CLONE_GROUP_MORE at once.
+/// Returns CLONE_GROUP_OK (idle), CLONE_GROUP_PENDING (waiting for I/O),
+/// CLONE_GROUP_MORE (call again), or CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_INTERNAL.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_cod_poll(group: *mut clone_group, budget: u32) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { handle::with(group, |handle| pump::poll(handle, budget, 0)) }
+}
+
+/// Does what clone_group_cod_poll() does, and begins background copies of at most
+/// `budget` extents, so that a loop over it alone finishes every copy. How often
+/// it is called, and with which budget, is the controller's throttle; host
+/// requests that wait for a copy come first (R69). When it returns CLONE_GROUP_OK
+/// there is nothing left to copy (or copies are paused or stalled).
+///
+/// Context: any thread; not from a callback.
+/// Returns as clone_group_cod_poll().
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_sync_step(group: *mut clone_group, budget: u32) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { handle::with(group, |handle| pump::poll(handle, pump::CALLBACKS_PER_STEP, budget)) }
+}
+
+/// Reports the end of an I/O whose callback returned CLONE_GROUP_PENDING. Takes no
+/// lock and only records: the next poll acts on it. It may call `wake`.
+///
+/// Context: any context, including interrupts and the callback itself.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STALE_IO
+/// (completed twice, or never begun; nothing happens then).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_io_complete(group: *mut clone_group, id: u64, status: i32) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe {
+        handle::with(group, |handle| {
+            handle.completions().complete(id, status)?;
+            handle.wake();
+            Ok(CLONE_GROUP_OK)
+        })
+    }
+}
+
+// ----------------------------------------------------------------- queries
+
+/// State of the group.
+///
+/// Context: any thread; also from callbacks.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `info` NULL or writable for its `struct_size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_query(group: *mut clone_group, info: *mut clone_group_info) -> i32 {
+    // SAFETY: the caller's promise about both pointers.
+    unsafe {
+        handle::with(group, |handle| {
+            let filled = structs::group_info(handle.locked(|group| group.info()), handle.is_poisoned());
+            structs::output_prefix(info, filled)
+        })
+    }
+}
+
+/// State of a Clone. One that is absent is described as such.
+///
+/// Context: any thread; also from callbacks.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `info` NULL or writable for its `struct_size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_clone_query(
+    group: *mut clone_group,
+    lu: u32,
+    info: *mut clone_group_clone_info,
+) -> i32 {
+    // SAFETY: the caller's promise about both pointers.
+    unsafe {
+        handle::with(group, |handle| {
+            let filled = structs::clone_info(lu, handle.locked(|group| group.clone_info(lu))?);
+            structs::output_prefix(info, filled)
+        })
+    }
+}
+
+/// Counters since create.
+///
+/// Context: any thread; also from callbacks.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `statistics` NULL or writable for its `struct_size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_statistics_query(
+    group: *mut clone_group,
+    statistics: *mut clone_group_statistics,
+) -> i32 {
+    // SAFETY: the caller's promise about both pointers.
+    unsafe {
+        handle::with(group, |handle| {
+            let filled = structs::statistics(&handle.locked(|group| group.statistics()));
+            structs::output_prefix(statistics, filled)
+        })
+    }
+}
+
+/// Copies a range of a map: bit 0 of byte 0 is `first_extent`, bit 1 the next one.
+/// Bits behind `extent_count` in the last byte are 0.
+/// `map`: CLONE_GROUP_MAP_ kind; `lu` for CLONE_GROUP_MAP_DELTA.
+///
+/// Context: any thread; also from callbacks.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
+/// `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
+/// CLONE_GROUP_ERR_NO_LU. Nothing is written on an error.
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `bits` NULL or `bits_bytes` writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_map_read(
+    group: *mut clone_group,
+    map: u32,
+    lu: u32,
+    first_extent: u64,
+    extent_count: u64,
+    bits: *mut u8,
+    bits_bytes: u64,
+) -> i32 {
+    // SAFETY: the caller's promise about `group` and `bits`.
+    unsafe {
+        handle::with(group, |handle| {
+            let map = structs::map_kind(map)?;
+            let bits = structs::bytes(bits, bits_bytes)?;
+            handle.locked(|group| group.read_map(map, lu, first_extent, extent_count, bits))?;
+            Ok(CLONE_GROUP_OK)
+        })
+    }
+}
+
+/// Hands an operation to the group; a poll does it.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+unsafe fn operate(group: *mut clone_group, unknown_flags: u32, operation: Operation, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe {
+        handle::with(group, |handle| {
+            if unknown_flags != 0 {
+                return Err(Error::Invalid);
+            }
+            handle.locked(|group| group.operate(operation, tag))?;
+            handle.wake();
+            Ok(CLONE_GROUP_PENDING)
+        })
+    }
+}
+
+/// Hands a host request to the group and issues what it needs at once.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[allow(clippy::too_many_arguments)]
+unsafe fn host(
+    group: *mut clone_group,
+    operation: HostOperation,
+    lu: u32,
+    first_block: u64,
+    block_count: u64,
+    payload: *mut c_void,
+    flags: u32,
+    tag: u64,
+) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe {
+        handle::with(group, |handle| {
+            if flags & !(CLONE_GROUP_HOST_FUA | CLONE_GROUP_HOST_UNSTABLE) != 0 {
+                return Err(Error::Invalid);
+            }
+            let request = HostRequest {
+                operation,
+                lu,
+                first_block,
+                block_count,
+                payload: Payload(payload),
+                fua: flags & CLONE_GROUP_HOST_FUA != 0,
+                unstable: flags & CLONE_GROUP_HOST_UNSTABLE != 0,
+                tag,
+            };
+            pump::submit(handle, request)
+        })
+    }
+}

@@ -1,0 +1,10 @@
+//! The C ABI, and the only unsafe code: it checks every argument, carves the workspace, and calls the
+//! controller. No callback is called with the lock held.
+
+pub mod bare_names;
+pub mod calls;
+mod handle;
+mod pump;
+mod structs;
+pub mod types;
+mod workspace;

@@ -1,0 +1,135 @@
+//! Drives a group: asks it what to do, with the lock, and does it, without.
+
+use core::ffi::c_void;
+
+use super::handle::Handle;
+use super::structs;
+use super::types::*;
+use crate::error::Error;
+use crate::group::Action;
+use crate::io::{Buffer, IoOffer, IoOperation};
+use crate::request::HostRequest;
+
+/// Callbacks that one `clone_group_sync_step` calls at most.
+pub(super) const CALLBACKS_PER_STEP: u32 = 1024;
+
+/// Submits a host request and offers what it needs at once to the controller, from this thread.
+pub(super) fn submit(handle: &Handle, request: HostRequest) -> Result<i32, Error> {
+    let mut buffers = handle.buffers();
+    let now_ns = clock(handle);
+    // From the submission to the last leg without a gap, so that no poll sees a request that waits and is
+    // attended.
+    let (slot, mut leg, mut status) = handle.locked(|group| {
+        group.set_time(now_ns);
+        let slot = group.submit(request)?;
+        let leg = group.take_leg(slot);
+        let status = if leg.is_none() { group.leave(slot) } else { None };
+        Ok((slot, leg, status))
+    })?;
+    while let Some(offer) = leg {
+        let result = call(handle, &offer);
+        (leg, status) = handle.locked(|group| {
+            group.returned(offer.slot, result, &mut buffers);
+            match group.take_leg(slot) {
+                None => (None, group.leave(slot)),
+                next => (next, None),
+            }
+        });
+    }
+    match status {
+        Some(status) => Ok(status),
+        None => {
+            if handle.locked(|group| group.wants_poll()) {
+                handle.wake();
+            }
+            Ok(CLONE_GROUP_PENDING)
+        }
+    }
+}
+
+/// One poll: at most `callbacks` calls of the controller, background copies of at most `extents` extents.
+pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32, Error> {
+    let Some(_polling) = handle.begin_poll() else {
+        return Ok(CLONE_GROUP_MORE);
+    };
+    let mut buffers = handle.buffers();
+    let now_ns = clock(handle);
+    handle.locked(|group| {
+        group.set_time(now_ns);
+        group.begin_poll(extents);
+    });
+    let mut finished: Option<(u16, i32)> = None;
+    for _ in 0..callbacks {
+        let action = handle.locked(|group| {
+            if let Some((slot, result)) = finished.take() {
+                group.returned(slot, result, &mut buffers);
+            }
+            group.next_action(&mut buffers)
+        });
+        match action {
+            None => break,
+            Some(Action::Io(offer)) => finished = Some((offer.slot, call(handle, &offer))),
+            Some(Action::Done { tag, status }) => done(handle, tag, status),
+            Some(Action::Event(event)) => tell(handle, &event),
+        }
+    }
+    Ok(handle.locked(|group| {
+        if let Some((slot, result)) = finished.take() {
+            group.returned(slot, result, &mut buffers);
+        }
+        group.outcome()
+    }))
+}
+
+/// Offers an I/O to the controller.
+fn call(handle: &Handle, offer: &IoOffer) -> i32 {
+    let buffers = handle.buffers();
+    let buffer: *mut c_void = match offer.io.buffer {
+        Buffer::None => core::ptr::null_mut(),
+        Buffer::Copy(number) => buffers.copy(number).cast(),
+        Buffer::Metadata(number) => buffers.metadata(number).cast(),
+    };
+    let ops = handle.ops();
+    let callback = match offer.io.operation {
+        IoOperation::Read => ops.read,
+        IoOperation::Write => ops.write,
+        IoOperation::Flush => ops.flush,
+        IoOperation::Discard => ops.discard,
+        IoOperation::WriteZeroes => ops.write_zeroes,
+        IoOperation::Copy => ops.copy,
+        IoOperation::PersistRead => ops.persist_read,
+        IoOperation::PersistWrite => ops.persist_write,
+        IoOperation::PersistFlush => ops.persist_flush,
+    };
+    let Some(callback) = callback else {
+        return Error::NotSupported.status();
+    };
+    let io = structs::io(offer, buffer);
+    // SAFETY: the controller's own function and context; `io` lives during the call.
+    unsafe { callback(ops.context, &raw const io) }
+}
+
+fn done(handle: &Handle, tag: u64, status: i32) {
+    if let Some(done) = handle.ops().done {
+        // SAFETY: the controller's own function and context.
+        unsafe { done(handle.ops().context, tag, status) };
+    }
+}
+
+fn tell(handle: &Handle, event: &crate::event::Event) {
+    let ops = handle.ops();
+    let (event, level) = structs::event(event);
+    if let Some(tell) = ops.event {
+        // SAFETY: the controller's own function and context; `event` lives during the call.
+        unsafe { tell(ops.context, &raw const event) };
+    }
+    if let Some(log) = ops.log {
+        // SAFETY: the controller's own function and context; the text is static.
+        unsafe { log(ops.context, level, event.text) };
+    }
+}
+
+fn clock(handle: &Handle) -> u64 {
+    // SAFETY: the controller's own function and context.
+    handle.ops().clock.map_or(0, |clock| unsafe { clock(handle.ops().context) })
+}

@@ -1,0 +1,639 @@
+#![forbid(unsafe_code)]
+//! The Clone Group: the Source, its Clones, and everything that is under way. Sans-I/O: it takes requests,
+//! completions and polls, and yields I/Os to issue, finished requests and events. Whoever drives it holds
+//! one lock around each call, and none while it calls the controller.
+//!
+//! What a poll does, in this order, until nothing moves or its budget is used up: completions, the
+//! operation under way, the COD Queue, map pages, flushes, background copies.
+
+use crate::clone::{Clone, CloneState};
+use crate::cod_queue::CodQueue;
+use crate::cod_scoreboard::{CodScoreboard, Copy};
+use crate::collision_detector::CollisionDetector;
+use crate::completion::Completions;
+use crate::config::{Capabilities, Config};
+use crate::error::{self, Error};
+use crate::event::{Event, EventKind};
+use crate::extent_map::ExtentMap;
+use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
+use crate::intent_sweeper::IntentSweeper;
+use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
+use crate::lu::{Lu, LuFlags, Ticket};
+use crate::metadata_writer::{MetadataBuffers, MetadataWriter};
+use crate::operation::Activity;
+use crate::persistent_delta_map::PersistentDeltaMap;
+use crate::protected_restore_map::ProtectedRestoreMap;
+use crate::request::Request;
+use crate::statistics::{Statistics, add};
+use crate::superblock::GroupRecord;
+use crate::table::{Ring, Table};
+
+pub use crate::operation::Operation;
+
+/// Steps of the machines in one go.
+const STEPS_MAX: u32 = 16;
+
+/// The Source among the LUs.
+pub const SOURCE: u32 = 0;
+
+/// Whether the group serves hosts. The numbers are those of the C ABI.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GroupState {
+    /// Neither formatted nor recovered.
+    #[default]
+    New,
+    /// Format or recover runs.
+    Starting,
+    /// Serves hosts.
+    Ready,
+    /// Close runs.
+    Closing,
+    /// Closed.
+    Closed,
+}
+
+/// What a poll may do next.
+#[derive(Clone, Copy)]
+pub enum Action {
+    /// Offer this I/O to the controller, then report what its callback returned.
+    Io(IoOffer),
+    /// Tell the controller that a request is done.
+    Done {
+        /// Its tag.
+        tag: u64,
+        /// Its status.
+        status: i32,
+    },
+    /// Tell the controller what happened.
+    Event(Event),
+}
+
+/// All memory of a group, carved out of the workspace.
+#[allow(missing_docs)]
+pub struct Memory<'a> {
+    pub clones: &'a mut [Clone<'a>],
+    pub lus: &'a mut [Lu],
+    pub protected_restore: ProtectedRestoreMap<'a>,
+    pub persistent: PersistentDeltaMap<'a>,
+    pub requests: &'a mut [Request],
+    pub ios: &'a mut [Io],
+    pub completions: Completions<'a>,
+    pub copies: &'a mut [Copy],
+    pub writer: MetadataWriter<'a>,
+    pub sweeper: IntentSweeper<'a>,
+    pub ready: &'a mut [u16],
+    pub retry: &'a mut [u16],
+    pub finished: &'a mut [u16],
+    pub events: &'a mut [Event],
+}
+
+/// See the module.
+pub struct Group<'a> {
+    pub(crate) config: Config,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) state: GroupState,
+    pub(crate) record: GroupRecord,
+    /// Clone n is number n - 1.
+    pub(crate) clones: Table<'a, Clone<'a>>,
+    /// By LU number; behind the Clones the persistent area.
+    pub(crate) lus: Table<'a, Lu>,
+    pub(crate) protected_restore: ProtectedRestoreMap<'a>,
+    pub(crate) persistent: PersistentDeltaMap<'a>,
+    pub(crate) requests: Table<'a, Request>,
+    pub(crate) queue: CodQueue,
+    pub(crate) scoreboard: CodScoreboard<'a>,
+    pub(crate) collisions: CollisionDetector,
+    pub(crate) writer: MetadataWriter<'a>,
+    pub(crate) sweeper: IntentSweeper<'a>,
+    pub(crate) activity: Activity,
+    /// What was asked for and has not begun.
+    pub(crate) asked_for: Option<(Operation, u64)>,
+    /// The state of a Clone changed by itself: the superblock should say so.
+    pub(crate) record_due: bool,
+    /// A write of the repair failed.
+    pub(crate) repair_failed: bool,
+    /// The gate: host requests wait, because a change of state is under way.
+    pub(crate) gate_closed: bool,
+    /// Requests from `Submitted` on that are not finished.
+    pub(crate) submitted: u32,
+    /// Requests that own whole extents in a restore.
+    pub(crate) overwriting: u32,
+    /// Reads under way that were sent to the Clone in place of the Source.
+    pub(crate) redirected: u32,
+    /// A metadata write failed (R33).
+    pub(crate) metadata_failed: bool,
+    /// A superblock write failed: what the area says is unknown (R33).
+    pub(crate) superblock_unknown: bool,
+    pub(crate) statistics: Statistics,
+    pub(crate) now_ns: u64,
+    /// Extents that this poll may still begin to copy in the background.
+    pub(crate) copy_budget: u32,
+    /// This poll may begin background copies at all.
+    copies_allowed: bool,
+    /// The last step moved something: the next one may move more.
+    moved: bool,
+    /// A run that could not be copied on demand: its extents are copied alone.
+    pub(crate) cod_single: ExtentRange,
+    /// Where the Sync Engine goes on among the Clones.
+    pub(crate) sync_turn: u32,
+    ios: Table<'a, Io>,
+    free_ios: u32,
+    completions: Completions<'a>,
+    ready: Ring<'a, u16>,
+    retry: Ring<'a, u16>,
+    finished: Ring<'a, u16>,
+    events: Ring<'a, Event>,
+    events_lost: u64,
+    operation_done: Option<(u64, i32)>,
+    next_ticket: Ticket,
+    requests_used: u32,
+}
+
+impl<'a> Group<'a> {
+    /// A group that was neither formatted nor recovered.
+    pub fn new(config: Config, capabilities: Capabilities, memory: Memory<'a>) -> Group<'a> {
+        let free_ios = crate::geometry::count32(count(memory.ios.len()));
+        let mut lus = Table::new(memory.lus);
+        // The persistent area is flushed like an LU, if it needs that.
+        lus[u64::from(config.lus())].flags =
+            Some(LuFlags { volatile_cache: capabilities.persist_flush, discard_zeroes: false });
+        Group {
+            config,
+            capabilities,
+            state: GroupState::New,
+            record: GroupRecord::default(),
+            clones: Table::new(memory.clones),
+            lus,
+            protected_restore: memory.protected_restore,
+            persistent: memory.persistent,
+            requests: Table::new(memory.requests),
+            queue: CodQueue::default(),
+            scoreboard: CodScoreboard::new(memory.copies),
+            collisions: CollisionDetector::new(config.recopies_max),
+            writer: memory.writer,
+            sweeper: memory.sweeper,
+            activity: Activity::None,
+            asked_for: None,
+            record_due: false,
+            repair_failed: false,
+            gate_closed: false,
+            submitted: 0,
+            overwriting: 0,
+            redirected: 0,
+            metadata_failed: false,
+            superblock_unknown: false,
+            statistics: Statistics::default(),
+            now_ns: 0,
+            copy_budget: 0,
+            copies_allowed: false,
+            moved: false,
+            cod_single: ExtentRange::default(),
+            sync_turn: 0,
+            ios: Table::new(memory.ios),
+            free_ios,
+            completions: memory.completions,
+            ready: Ring::new(memory.ready),
+            retry: Ring::new(memory.retry),
+            finished: Ring::new(memory.finished),
+            events: Ring::new(memory.events),
+            events_lost: 0,
+            operation_done: None,
+            next_ticket: 0,
+            requests_used: 0,
+        }
+    }
+
+    // ------------------------------------------------------------- helpers
+
+    pub(crate) fn geometry(&self) -> &Geometry {
+        &self.config.geometry
+    }
+
+    /// The Clone behind an LU number.
+    pub(crate) fn clone(&self, lu: u32) -> &Clone<'a> {
+        &self.clones[u64::from(lu.wrapping_sub(1))]
+    }
+
+    /// The Clone behind an LU number, to change.
+    pub(crate) fn clone_mut(&mut self, lu: u32) -> &mut Clone<'a> {
+        &mut self.clones[u64::from(lu.wrapping_sub(1))]
+    }
+
+    pub(crate) fn lu(&self, lu: u32) -> &Lu {
+        &self.lus[u64::from(lu)]
+    }
+
+    pub(crate) fn lu_mut(&mut self, lu: u32) -> &mut Lu {
+        &mut self.lus[u64::from(lu)]
+    }
+
+    /// The LU numbers of the Clones whose state satisfies the test.
+    pub(crate) fn clones_where(&self, test: fn(CloneState) -> bool) -> impl Iterator<Item = u32> + '_ {
+        (1..=self.config.clones_max).filter(move |&lu| test(self.clone(lu).state()))
+    }
+
+    /// The next LU number from `from` on whose Clone satisfies the test: for loops that change the group.
+    pub(crate) fn next_clone(&self, from: u32, test: fn(CloneState) -> bool) -> Option<u32> {
+        (from..=self.config.clones_max).find(|&lu| test(self.clone(lu).state()))
+    }
+
+    /// The LU that is restored from, if any.
+    pub(crate) fn restoring(&self) -> Option<u32> {
+        (self.record.restoring != 0).then_some(self.record.restoring)
+    }
+
+    /// The Delta Map of the Clone that is restored from.
+    pub(crate) fn restoring_delta(&self) -> Option<&ExtentMap<'a>> {
+        self.restoring().map(|lu| &self.clone(lu).delta.bits)
+    }
+
+    /// Whether a host of the Source must see the Clone's data in this extent (R7).
+    pub(crate) fn need(&self, extent: Extent) -> bool {
+        self.restoring_delta().is_some_and(|delta| self.protected_restore.need(delta, extent))
+    }
+
+    /// The first of these extents that still has to be copied to the Source. Word by word: what is copied
+    /// but not flushed may be many extents.
+    pub(crate) fn next_need(&self, extents: ExtentRange) -> Option<Extent> {
+        let delta = self.restoring_delta()?;
+        let shift = ExtentMap::WORD_BITS.trailing_zeros();
+        let mut rest = extents;
+        while let Some(extent) = delta.next_set_in(rest) {
+            let word = index(extent.0 >> shift);
+            let settled = self.protected_restore.bits.word(word) | self.protected_restore.copied.word(word);
+            let base = extent.0 >> shift << shift;
+            let below = crate::geometry::count32(extent.0.wrapping_sub(base));
+            let needed = delta.word(word) & !settled & usize::MAX.wrapping_shl(below);
+            if needed != 0 {
+                let found = Extent(base.wrapping_add(u64::from(needed.trailing_zeros())));
+                return (found < extents.end).then_some(found);
+            }
+            rest.first = Extent(base.saturating_add(u64::from(ExtentMap::WORD_BITS)));
+        }
+        None
+    }
+
+    pub(crate) fn raise(&mut self, event: Event) {
+        // One place is kept for the event that says that others were lost.
+        if self.events.free() > 1 {
+            self.events.push(event);
+        } else {
+            add(&mut self.events_lost, 1);
+        }
+    }
+
+    pub(crate) fn raise_state(&mut self, lu: u32) {
+        let value = u64::from(self.clone(lu).state().number());
+        self.raise(Event { kind: EventKind::CloneState, lu: Some(lu), status: 0, value });
+    }
+
+    pub(crate) fn finish_operation(&mut self, tag: u64, status: i32) {
+        self.operation_done = Some((tag, status));
+    }
+
+    // ------------------------------------------------------------- flushes
+
+    /// The area behind the LUs in the table of LUs.
+    pub(crate) fn area(&self) -> u32 {
+        self.config.lus()
+    }
+
+    pub(crate) fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket = self.next_ticket.saturating_add(1);
+        self.next_ticket
+    }
+
+    fn start_flushes(&mut self) {
+        for lu in 0..=self.area() {
+            if !self.lu(lu).should_flush() || self.free_ios == 0 {
+                continue;
+            }
+            self.lu_mut(lu).flush_submitted();
+            if lu == SOURCE {
+                self.protected_restore.seal();
+            }
+            let operation = if lu == self.area() { IoOperation::PersistFlush } else { IoOperation::Flush };
+            add(&mut self.statistics.engine_flushes, u64::from(operation == IoOperation::Flush));
+            let purpose = Purpose::Flush(crate::geometry::slot(index(u64::from(lu))));
+            self.start_io(Io { purpose, operation, lu, ..Io::default() });
+        }
+    }
+
+    fn flush_over(&mut self, lu: u32, status: i32) {
+        self.lu_mut(lu).flush_over(status);
+        self.queue.changed = true;
+        if lu == SOURCE {
+            let restoring = self.restoring();
+            let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
+            self.protected_restore.unseal(status == error::OK, delta);
+        }
+        if status == error::OK || lu == self.area() {
+            return;
+        }
+        if !self.flush_waited_for(lu) {
+            self.lu_mut(lu).owed_status = status;
+        }
+        if self.clone(lu).state().is_mirrored() {
+            self.fail_mirror(lu, status, None);
+        }
+    }
+
+    // ----------------------------------------------------------------- I/O
+
+    pub(crate) fn free_ios(&self) -> u32 {
+        self.free_ios
+    }
+
+    /// Takes a slot for an I/O. Its owner saw that there is one.
+    pub(crate) fn new_io(&mut self, io: Io) -> u16 {
+        let free = self.ios.iter().find(|(_, slot)| slot.stage == IoStage::Free).map(|(number, _)| number);
+        let slot = free.unwrap_or(u16::MAX);
+        self.ios[slot] = Io { stage: IoStage::Ready, ..io };
+        self.free_ios = self.free_ios.saturating_sub(1);
+        slot
+    }
+
+    /// Takes a slot for an I/O and puts it in line for the next poll.
+    pub(crate) fn start_io(&mut self, io: Io) {
+        let slot = self.new_io(io);
+        self.ready.push(slot);
+    }
+
+    /// Puts an I/O that has its slot in line for the next poll.
+    pub(crate) fn line_up(&mut self, slot: u16) {
+        self.ready.push(slot);
+    }
+
+    pub(crate) fn io_mut(&mut self, slot: u16) -> &mut Io {
+        &mut self.ios[slot]
+    }
+
+    /// The I/O as it is offered to the controller, under a fresh id.
+    pub(crate) fn offer(&mut self, slot: u16) -> IoOffer {
+        self.ios[slot].stage = IoStage::Offered;
+        let io = self.ios[slot];
+        let of_lu =
+            !matches!(io.purpose, Purpose::PageWrite(_) | Purpose::SuperblockWrite | Purpose::Start(_));
+        let (offset, length) = if of_lu {
+            (self.geometry().offset(io.blocks.first), self.geometry().length(io.blocks))
+        } else {
+            (io.offset, io.length)
+        };
+        IoOffer { slot, id: self.completions.arm(slot), io, offset, length }
+    }
+
+    /// What the callback of an offered I/O returned.
+    pub fn returned(&mut self, slot: u16, result: i32, buffers: &mut dyn MetadataBuffers) {
+        let early = self.ios[slot].stage == IoStage::Early;
+        match result {
+            error::PENDING if early => self.take_completion(slot, buffers),
+            error::PENDING => self.ios[slot].stage = IoStage::Pending,
+            error::RETRY if !early && self.completions.retire(slot) => {
+                self.ios[slot].stage = IoStage::Ready;
+                self.retry.push(slot);
+            }
+            result => {
+                let status = self.checked(slot, result);
+                let io = self.ios[slot];
+                if early || !self.completions.retire(slot) {
+                    // Ended twice: by its callback and by a completion. The callback counts.
+                    self.ios[slot].stage = IoStage::Discarding;
+                    if early {
+                        self.discard(slot);
+                    }
+                } else {
+                    self.free_io(slot);
+                }
+                self.io_over(io, status, buffers);
+            }
+        }
+    }
+
+    /// Takes in everything that was completed so far.
+    fn drain_completions(&mut self, buffers: &mut dyn MetadataBuffers) {
+        let mut from = 0;
+        while let Some(slot) = self.completions.next_arrived(from) {
+            from = slot;
+            match self.ios[slot].stage {
+                IoStage::Pending => self.take_completion(slot, buffers),
+                IoStage::Discarding => self.discard(slot),
+                _ => self.ios[slot].stage = IoStage::Early,
+            }
+        }
+    }
+
+    fn take_completion(&mut self, slot: u16, buffers: &mut dyn MetadataBuffers) {
+        let Some(result) = self.completions.take(slot) else {
+            return;
+        };
+        let status = self.checked(slot, result);
+        let io = self.ios[slot];
+        self.free_io(slot);
+        self.io_over(io, status, buffers);
+    }
+
+    fn discard(&mut self, slot: u16) {
+        if self.completions.take(slot).is_some() {
+            self.free_io(slot);
+        }
+    }
+
+    fn free_io(&mut self, slot: u16) {
+        self.ios[slot] = Io::default();
+        self.free_ios = self.free_ios.saturating_add(1);
+        self.queue.changed = true;
+    }
+
+    /// A positive number is no status of an I/O (R81).
+    fn checked(&mut self, slot: u16, result: i32) -> i32 {
+        if result <= error::OK {
+            return result;
+        }
+        let lu = self.ios[slot].lu;
+        let value = u64::from(result.unsigned_abs());
+        let status = Error::CallbackResult.status();
+        self.raise(Event { kind: EventKind::CallbackResult, lu: Some(lu), status, value });
+        status
+    }
+
+    /// An I/O is over: the one place that tells its owner.
+    fn io_over(&mut self, io: Io, status: i32, buffers: &mut dyn MetadataBuffers) {
+        if status != error::OK {
+            add(&mut self.statistics.io_errors, 1);
+        }
+        match io.purpose {
+            Purpose::None => {}
+            Purpose::Leg(request) => self.leg_over(request, &io, status),
+            Purpose::CopyRead(copy) => self.copy_read_over(copy, &io, status),
+            Purpose::CopyWrite(copy) => self.copy_write_over(copy, status),
+            Purpose::Flush(lu) => self.flush_over(u32::from(lu), status),
+            Purpose::PageWrite(page_writer) => self.page_write_over(page_writer, status),
+            Purpose::SuperblockWrite => self.superblock_write_over(status),
+            Purpose::Start(step) => self.start_io_over(step, status, buffers),
+        }
+    }
+
+    // --------------------------------------------------------------- polls
+
+    /// The controller's clock.
+    pub fn set_time(&mut self, now_ns: u64) {
+        self.now_ns = now_ns;
+    }
+
+    /// A poll begins: it may begin to copy so many extents in the background.
+    pub fn begin_poll(&mut self, copy_budget: u32) {
+        self.copy_budget = copy_budget;
+        self.copies_allowed = copy_budget > 0;
+        // Each refused I/O is offered at most once in a poll (R81).
+        for _ in 0..self.retry.len() {
+            if let Some(slot) = self.retry.pop() {
+                self.ready.push(slot);
+            }
+        }
+    }
+
+    /// Moves what can move, and says what the driver is to do next.
+    pub fn next_action(&mut self, buffers: &mut dyn MetadataBuffers) -> Option<Action> {
+        self.drain_completions(buffers);
+        self.advance(buffers);
+        if let Some(slot) = self.ready.pop() {
+            return Some(Action::Io(self.offer(slot)));
+        }
+        if let Some(event) = self.next_event() {
+            return Some(Action::Event(event));
+        }
+        if let Some(request) = self.finished.pop() {
+            let Request { tag, status, .. } = self.requests[request];
+            self.free_request(request);
+            return Some(Action::Done { tag, status });
+        }
+        let (tag, status) = self.operation_done.take()?;
+        Some(Action::Done { tag, status })
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        if let Some(event) = self.events.pop() {
+            return Some(event);
+        }
+        let value = core::mem::take(&mut self.events_lost);
+        (value > 0).then_some(Event { kind: EventKind::Lost, lu: None, status: 0, value })
+    }
+
+    /// Moves the machines until one of them has something to do for the driver, or none moves. A long
+    /// walk is left to the next poll after some steps.
+    fn advance(&mut self, buffers: &mut dyn MetadataBuffers) {
+        for _ in 0..STEPS_MAX {
+            if !self.ready.is_empty() {
+                return;
+            }
+            let before = (self.activity, self.sweeper.position());
+            self.advance_activity(buffers);
+            self.advance_queue();
+            self.advance_writer(buffers);
+            self.advance_sweeper();
+            self.advance_copies();
+            self.advance_sync_engine();
+            self.advance_copy_flush();
+            self.start_flushes();
+            self.moved = before != (self.activity, self.sweeper.position()) || self.queue.changed;
+            if !self.moved {
+                return;
+            }
+        }
+    }
+
+    /// What a poll that has nothing more to do returns.
+    pub fn outcome(&self) -> i32 {
+        let more = !self.ready.is_empty()
+            || !self.events.is_empty()
+            || !self.finished.is_empty()
+            || self.operation_done.is_some()
+            || self.queue.changed && !self.queue.is_empty()
+            || self.completions.any_arrived()
+            || self.moved
+            || self.copies_allowed && self.copy_budget == 0 && self.has_background_work();
+        if more {
+            error::MORE
+        } else if self.is_busy() {
+            error::PENDING
+        } else {
+            error::OK
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.ios_in_flight()
+            || !self.retry.is_empty()
+            || self.requests_used > 0
+            || !matches!(self.activity, Activity::None)
+            || self.asked_for.is_some()
+    }
+
+    /// Whether any I/O is with the controller, or was refused by it for now.
+    pub fn ios_in_flight(&self) -> bool {
+        count(self.ios.len()) != u64::from(self.free_ios)
+    }
+
+    /// Whether a request waits that only a poll can move.
+    pub fn wants_poll(&self) -> bool {
+        !self.queue.is_empty() || !self.finished.is_empty() || !self.ready.is_empty()
+    }
+
+    // ------------------------------------------------------------ requests
+
+    pub(crate) fn new_request(&mut self, request: Request) -> Option<u16> {
+        let free = self.requests.iter().find(|(_, slot)| slot.stage == crate::request::RequestStage::Free);
+        let slot = free.map(|(number, _)| number)?;
+        self.requests[slot] = request;
+        self.requests_used = self.requests_used.saturating_add(1);
+        Some(slot)
+    }
+
+    pub(crate) fn free_request(&mut self, request: u16) {
+        self.requests[request] = Request::default();
+        self.requests_used = self.requests_used.saturating_sub(1);
+    }
+
+    pub(crate) fn requests_used(&self) -> u32 {
+        self.requests_used
+    }
+
+    pub(crate) fn report_finished(&mut self, request: u16) {
+        self.finished.push(request);
+    }
+
+    // ------------------------------------------------------------------ LUs
+
+    /// Tells which LU stands behind a number.
+    pub fn attach(&mut self, lu: u32, flags: LuFlags, identity: [u8; 16]) -> Result<(), Error> {
+        if lu >= self.config.lus() {
+            return Err(Error::NoLu);
+        }
+        let member = lu == SOURCE || self.clone(lu).state() != CloneState::Absent;
+        if self.state != GroupState::New && (self.state != GroupState::Ready || member) {
+            return Err(Error::State);
+        }
+        *self.lu_mut(lu) = Lu::attached(flags, identity);
+        Ok(())
+    }
+
+    /// The range of a persistent I/O.
+    pub(crate) fn persist_io(
+        &self,
+        purpose: Purpose,
+        operation: IoOperation,
+        offset: Bytes,
+        length: u64,
+        buffer: u16,
+    ) -> Io {
+        Io {
+            purpose,
+            operation,
+            lu: u32::MAX,
+            offset,
+            length: Bytes(length),
+            buffer: crate::io::Buffer::Metadata(buffer),
+            ..Io::default()
+        }
+    }
+}

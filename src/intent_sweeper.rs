@@ -1,0 +1,238 @@
+#![forbid(unsafe_code)]
+//! Clears bits of the Persistent Delta Map that no Delta Map needs any more: the write intents of mirrored
+//! Clones (R78), and what was copied.
+//!
+//! ```text
+//!   Idle --request--> Choosing(page) --> Flushing(page) --> Choosing(page + 1) ... --> Idle
+//! ```
+//!
+//! A bit may go only if every D and P are 0, the copies are durable, and no write to the extent is under
+//! way; the page is written after a flush of the Source and of every mirrored Clone that was submitted after
+//! that was seen (R3, R47). A write that comes meanwhile takes its extents out again (`touch`). The page
+//! that is in memory loses the bit before its image is written, so nobody counts on the bit while its fate is
+//! unknown (R33). Clears are lazy and may be lost.
+
+use crate::clone::CloneState;
+use crate::extent_map::ExtentMap;
+use crate::geometry::{Extent, ExtentRange, count};
+use crate::group::{Group, SOURCE};
+use crate::lu::{Flushed, Ticket};
+use crate::request::RequestStage;
+
+/// How far the sweep is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum SweepStage {
+    /// Nothing to do.
+    #[default]
+    Idle,
+    /// From this page on.
+    Choosing(u64),
+    /// This page waits for flushes.
+    Flushing(u64, Ticket),
+}
+
+/// See the module.
+pub struct IntentSweeper<'a> {
+    stage: SweepStage,
+    requested: bool,
+    /// Bits of the page under way that may go: bit 0 is the first extent of the page.
+    candidates: ExtentMap<'a>,
+    extents: ExtentRange,
+    /// The last sweep could clear nothing: then the bound of R78 gives way to the hosts.
+    pub fruitless: bool,
+    cleared: u64,
+}
+
+impl<'a> IntentSweeper<'a> {
+    /// A sweeper with a bitmap for the extents of one page.
+    pub fn new(candidates: ExtentMap<'a>) -> IntentSweeper<'a> {
+        IntentSweeper {
+            stage: SweepStage::Idle,
+            requested: false,
+            candidates,
+            extents: ExtentRange::default(),
+            fruitless: false,
+            cleared: 0,
+        }
+    }
+
+    /// There may be bits to clear.
+    pub fn request(&mut self) {
+        self.requested = true;
+    }
+
+    /// Whether a page is under way.
+    pub fn is_active(&self) -> bool {
+        matches!(self.stage, SweepStage::Flushing(..))
+    }
+
+    /// How far it is: to see whether it moves.
+    pub fn position(&self) -> SweepStage {
+        self.stage
+    }
+
+    /// A write to these extents is being classified: their bits stay.
+    pub fn touch(&mut self, extents: ExtentRange) {
+        if self.is_active() && extents.overlaps(self.extents) {
+            self.candidates.clear_range(self.in_page(extents));
+        }
+    }
+
+    fn in_page(&self, extents: ExtentRange) -> ExtentRange {
+        let both = extents.intersection(self.extents);
+        let base = self.extents.first.0;
+        ExtentRange::new(Extent(both.first.0.saturating_sub(base)), Extent(both.end.0.saturating_sub(base)))
+    }
+}
+
+impl Group<'_> {
+    pub(crate) fn advance_sweeper(&mut self) {
+        let stopped =
+            self.metadata_failed || self.gate_closed || self.state != crate::group::GroupState::Ready;
+        match self.sweeper.stage {
+            SweepStage::Idle if self.sweeper.requested && !stopped => {
+                self.sweeper.requested = false;
+                self.sweeper.cleared = 0;
+                self.sweeper.stage = SweepStage::Choosing(0);
+                self.choose_page(0);
+            }
+            SweepStage::Idle => {}
+            SweepStage::Choosing(_) if stopped => {
+                self.sweeper.stage = SweepStage::Idle;
+                self.sweeper.requested = true;
+            }
+            SweepStage::Choosing(page) => self.choose_page(page),
+            SweepStage::Flushing(page, ticket) => self.sweep_flushed(page, ticket),
+        }
+    }
+
+    /// Finds the next page with something to clear, from this one on.
+    fn choose_page(&mut self, page: u64) {
+        let from = self.persistent.layout().extents_of(page).first;
+        let next = self.persistent.bits.next_set(from).filter(|_| !self.some_clone_inherits());
+        let Some(extent) = next else {
+            self.sweeper.fruitless = self.sweeper.cleared == 0;
+            self.sweeper.stage = SweepStage::Idle;
+            self.queue.changed = true;
+            return;
+        };
+        let page = self.persistent.layout().page_of(extent);
+        if self.choose_candidates(page) == 0 {
+            self.sweeper.stage = SweepStage::Choosing(page.saturating_add(1));
+            return;
+        }
+        let ticket = self.new_ticket();
+        self.lu_mut(SOURCE).want_flush(ticket);
+        let mut from = 1;
+        while let Some(lu) = self.next_clone(from, CloneState::is_mirrored) {
+            self.lu_mut(lu).want_flush(ticket);
+            from = lu.saturating_add(1);
+        }
+        self.sweeper.stage = SweepStage::Flushing(page, ticket);
+    }
+
+    fn some_clone_inherits(&self) -> bool {
+        self.clones.iter().any(|(_, clone)| clone.delta.inherits_intent)
+    }
+
+    /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still.
+    fn is_spare(&self, extent: Extent) -> bool {
+        let present = |state| state != CloneState::Absent;
+        !self.protected_restore.bits.get(extent)
+            && !self.clones_where(present).any(|lu| self.clone(lu).delta.bits.get(extent))
+    }
+
+    fn choose_candidates(&mut self, page: u64) -> u64 {
+        let extents = self.persistent.layout().extents_of(page).intersection(self.geometry().all_extents());
+        self.sweeper.extents = extents;
+        self.sweeper
+            .candidates
+            .clear_range(ExtentRange::new(Extent(0), Extent(self.sweeper.candidates.extents())));
+        let mut rest = extents;
+        while let Some(extent) = self.persistent.bits.next_set_in(rest) {
+            rest.first = Extent(extent.0.saturating_add(1));
+            if self.is_spare(extent) {
+                self.sweeper.candidates.set(Extent(extent.0.saturating_sub(extents.first.0)));
+            }
+        }
+        for request in 0..crate::geometry::slot(self.requests.len()) {
+            let waiting = self.requests[request];
+            let under_way = match waiting.stage {
+                RequestStage::Free | RequestStage::Finished | RequestStage::Flushing => false,
+                // One whose bits are durable counts on them, whatever it waits for now.
+                RequestStage::Waiting(_) => waiting.epoch != 0,
+                RequestStage::Recording | RequestStage::Submitted | RequestStage::RecordingOverwrite => true,
+            };
+            if under_way && waiting.operation.changes_blocks() {
+                let kept = self.sweeper.in_page(waiting.extents);
+                self.sweeper.candidates.clear_range(kept);
+            }
+        }
+        self.withdraw_candidates();
+        self.sweeper.candidates.count()
+    }
+
+    /// From here on a write to a candidate is noticed (R71).
+    fn withdraw_candidates(&mut self) {
+        let base = self.sweeper.extents.first.0;
+        let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
+        while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
+            rest.first = Extent(spare.0.saturating_add(1));
+            self.persistent.withdraw_pass(ExtentRange::one(Extent(base.saturating_add(spare.0))));
+        }
+    }
+
+    fn sweep_flushed(&mut self, page: u64, ticket: Ticket) {
+        let mut failed = false;
+        for lu in 0..self.config.lus() {
+            if lu != SOURCE && !self.clone(lu).state().is_mirrored() {
+                continue;
+            }
+            match self.lu(lu).flushed(ticket) {
+                Flushed::Waiting => return,
+                Flushed::Done => {}
+                Flushed::Failed(_) => failed = true,
+            }
+        }
+        // Nothing is lost by leaving the bits; a later sweep tries again.
+        if !failed && !self.metadata_failed && !self.some_clone_inherits() {
+            self.clear_candidates(page);
+        }
+        self.sweeper.stage = SweepStage::Choosing(page.saturating_add(1));
+    }
+
+    fn clear_candidates(&mut self, page: u64) {
+        let base = self.sweeper.extents.first.0;
+        let mut cleared = 0;
+        let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
+        while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
+            rest.first = Extent(spare.0.saturating_add(1));
+            let extent = Extent(base.saturating_add(spare.0));
+            // D may have come back meanwhile: a leg of a write failed.
+            if self.is_spare(extent) {
+                cleared += u64::from(self.persistent.bits.clear(extent));
+            }
+        }
+        if cleared > 0 {
+            self.sweeper.cleared = self.sweeper.cleared.saturating_add(cleared);
+            self.persistent.mark_page(page);
+            self.queue.changed = true;
+        }
+    }
+
+    /// Close: everything is flushed and nothing is under way, so all that is spare may go at once.
+    pub(crate) fn clear_intents_of(&mut self, page: u64) {
+        if self.some_clone_inherits() || self.choose_candidates(page) == 0 {
+            return;
+        }
+        self.clear_candidates(page);
+    }
+
+    /// Extents that carry a write intent and nothing else, if every Clone is mirrored and equal.
+    pub(crate) fn intents(&self) -> Option<u64> {
+        let mut synchronized = self.clones_where(|state| state == CloneState::Synchronized);
+        let other = |state| !matches!(state, CloneState::Absent | CloneState::Synchronized);
+        let pure = synchronized.next().is_some() && self.clones_where(other).next().is_none();
+        pure.then(|| count(crate::geometry::index(self.persistent.bits.count())))
+    }
+}

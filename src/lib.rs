@@ -1,0 +1,61 @@
+//! Clone Groups for storage-array controllers: a production volume (the Source), its full copies (Clones), and
+//! Protected Restore.
+//!
+//! C programs use `include/clone_group.h`; see README.md. The core, all modules but `ffi`, is a state machine
+//! without I/O, allocation and unsafe code; `ffi` checks arguments, carves the workspace and calls the controller.
+
+#![no_std]
+
+// Hosted builds, and every build that unwinds (cargo test), take the standard library for its panic handler.
+#[cfg(any(feature = "std", panic = "unwind", test))]
+extern crate std;
+
+#[cfg(not(any(feature = "std", panic = "unwind", test)))]
+mod panic_proof {
+    //! The firmware build has no reachable panic. The proof is at link time: the handler calls a symbol that
+    //! does not exist, so that a build with a reachable panic does not link.
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo) -> ! {
+        unsafe extern "C" {
+            fn clone_group_panic_is_reachable() -> !;
+        }
+        // SAFETY: never called: no program with a call of it links.
+        unsafe { clone_group_panic_is_reachable() }
+    }
+}
+
+mod clone;
+mod clone_io_manager;
+mod close;
+mod cod_engine;
+mod cod_queue;
+mod cod_scoreboard;
+mod collision_detector;
+mod completion;
+mod config;
+mod copy;
+mod delta_map;
+pub mod error;
+mod event;
+pub mod extent_map;
+pub mod ffi;
+mod format;
+pub mod geometry;
+mod group;
+mod intent_sweeper;
+mod io;
+mod lu;
+mod map_page;
+mod metadata_writer;
+mod operation;
+mod persistent_delta_map;
+mod protected_restore_map;
+mod query;
+mod recovery;
+mod request;
+mod start;
+mod statistics;
+mod superblock;
+mod sync_engine;
+mod table;

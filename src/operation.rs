@@ -1,0 +1,642 @@
+#![forbid(unsafe_code)]
+//! Operations on the group, one at a time, and the one machine that changes its durable state.
+//!
+//! ```text
+//!   Preparing --> Draining --> Flushing --> Committing --> (applied, done)
+//!    maps in      gate closed,  the LUs      superblock
+//!    slices       I/O drained   concerned    (R31)
+//!       `------------`------------`-------------`--> (undone, done with an error)
+//! ```
+//!
+//! While the gate is closed, new host requests wait and those under way finish (R34, R53, R55). An
+//! operation that waits in a drain can be aborted by its tag; then the gate opens again (R76).
+
+use crate::clone::{CloneRecord, CloneState};
+use crate::close::Close;
+use crate::error::{self, Error};
+use crate::event::{Event, EventKind};
+use crate::geometry::{Extent, ExtentRange};
+use crate::group::{Group, GroupState, SOURCE};
+use crate::lu::{Flushed, Ticket};
+use crate::metadata_writer::MetadataBuffers;
+use crate::start::Start;
+use crate::superblock::GroupRecord;
+
+/// What the controller asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Operation {
+    /// Write an empty group.
+    Format {
+        /// Also over a valid group.
+        force: bool,
+    },
+    /// Load the group and resume.
+    Recover {
+        /// Give up a restore whose map is lost.
+        abandon_restore: bool,
+    },
+    /// End in order.
+    Close,
+    /// Write all metadata anew.
+    RepairMetadata,
+    /// Make the LU a Clone.
+    AddClone {
+        /// Its number.
+        lu: u32,
+    },
+    /// Take the Clone out.
+    RemoveClone {
+        /// Its number.
+        lu: u32,
+    },
+    /// Copy the Source to the Clone.
+    Synchronize {
+        /// Its number.
+        lu: u32,
+    },
+    /// Stop the mirroring.
+    Fracture {
+        /// Its number.
+        lu: u32,
+        /// Kept with the Clone.
+        label: [u8; 64],
+        /// Also during a Synchronization.
+        abandon: bool,
+    },
+    /// Copy the Clone to the Source, protected.
+    ProtectedRestore {
+        /// Its number.
+        lu: u32,
+    },
+    /// Stop background copies.
+    Pause,
+    /// Let them go on, and try again what failed.
+    Resume,
+}
+
+/// A change of the durable state. Each is one superblock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A Clone comes.
+    AddClone(u32),
+    /// A Clone goes.
+    RemoveClone(u32),
+    /// A Synchronization begins.
+    Synchronize(u32),
+    /// A Synchronization got so far (R73).
+    SyncedBelow(u32, u64),
+    /// A Synchronization is finished (R54).
+    Synchronized(u32),
+    /// A Clone is fractured.
+    Fracture(u32, [u8; 64]),
+    /// A Clone that is being synchronized is given up.
+    Abandon(u32, [u8; 64]),
+    /// A Protected Restore begins.
+    StartRestore(u32),
+    /// A Protected Restore is finished (R36).
+    FinishRestore(u32),
+    /// Background copies stop.
+    Pause,
+    /// Background copies go on.
+    Resume,
+    /// Write down what is so already.
+    Record,
+}
+
+/// What runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Activity {
+    /// Nothing.
+    None,
+    /// A change of the durable state.
+    Transition(Transition),
+    /// Format or Recovery.
+    Start(Start),
+    /// Close.
+    Close(Close),
+    /// All metadata is written anew.
+    Repair(Repair),
+}
+
+/// How far a change is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransitionStage {
+    /// Maps that no host needs yet are filled, a slice at a time, from this extent on.
+    Preparing(Extent),
+    /// The gate is closed; what is under way finishes.
+    Draining,
+    /// LUs are flushed.
+    Flushing(Ticket),
+    /// The superblock is written.
+    Committing,
+}
+
+/// A change under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transition {
+    /// What changes.
+    pub change: Change,
+    /// How far it is.
+    pub stage: TransitionStage,
+    /// Whom to tell, if it was asked for.
+    pub tag: Option<u64>,
+}
+
+/// How far a repair is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Repair {
+    /// Pages are done; the superblock is written.
+    committing: bool,
+    tag: u64,
+}
+
+/// Extents of a map that one step of a walk handles: it bounds the work of a poll.
+pub const SLICE_EXTENTS: u64 = 1 << 18;
+
+impl Change {
+    /// Whether hosts are held and everything under way finishes before it.
+    fn holds_hosts(self) -> bool {
+        matches!(
+            self,
+            Change::AddClone(_)
+                | Change::RemoveClone(_)
+                | Change::Synchronize(_)
+                | Change::Fracture(..)
+                | Change::Abandon(..)
+                | Change::StartRestore(_)
+        )
+    }
+}
+
+impl Group<'_> {
+    /// Accepts an operation; polls do it.
+    pub fn operate(&mut self, operation: Operation, tag: u64) -> Result<(), Error> {
+        if let Operation::Format { .. } | Operation::Recover { .. } = operation {
+            return self.begin_start(operation, tag);
+        }
+        match self.state {
+            GroupState::Ready => {}
+            GroupState::Closing | GroupState::Closed => return Err(Error::Closed),
+            GroupState::New | GroupState::Starting => return Err(Error::NotReady),
+        }
+        if self.asked_for.is_some() || self.tag_under_way().is_some() {
+            return Err(Error::Busy);
+        }
+        if let Some(change) = self.change_for(operation)? {
+            self.check_change(change)?;
+        }
+        self.asked_for = Some((operation, tag));
+        Ok(())
+    }
+
+    /// The tag of the operation under way that somebody asked for.
+    fn tag_under_way(&self) -> Option<u64> {
+        match self.activity {
+            Activity::None => None,
+            Activity::Transition(transition) => transition.tag,
+            Activity::Start(start) => Some(start.tag),
+            Activity::Close(close) => Some(close.tag),
+            Activity::Repair(repair) => Some(repair.tag),
+        }
+    }
+
+    /// Aborts an operation that still waits; the gate opens again (R76).
+    pub(crate) fn abort_operation(&mut self, tag: u64) -> bool {
+        if self.asked_for.is_some_and(|(_, asked)| asked == tag) {
+            self.asked_for = None;
+            self.finish_operation(tag, Error::Canceled.status());
+            return true;
+        }
+        match self.activity {
+            Activity::Transition(transition)
+                if transition.tag == Some(tag) && transition.stage != TransitionStage::Committing =>
+            {
+                self.end_transition(transition, Error::Canceled.status());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
+        let clone = |lu: u32| {
+            if (1..=self.config.clones_max).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
+        };
+        let change = match operation {
+            Operation::Format { .. }
+            | Operation::Recover { .. }
+            | Operation::Close
+            | Operation::RepairMetadata => {
+                return Ok(None);
+            }
+            Operation::AddClone { lu } => Change::AddClone(clone(lu)?),
+            Operation::RemoveClone { lu } => Change::RemoveClone(clone(lu)?),
+            Operation::Synchronize { lu } => Change::Synchronize(clone(lu)?),
+            Operation::ProtectedRestore { lu } => Change::StartRestore(clone(lu)?),
+            Operation::Pause => Change::Pause,
+            Operation::Resume => Change::Resume,
+            Operation::Fracture { lu, label, abandon } => {
+                let synchronizing = self.clone(clone(lu)?).state() == CloneState::Synchronizing;
+                if abandon && synchronizing {
+                    Change::Abandon(lu, label)
+                } else {
+                    Change::Fracture(lu, label)
+                }
+            }
+        };
+        Ok(Some(change))
+    }
+
+    /// Whether the change is allowed in the present state.
+    fn check_change(&self, change: Change) -> Result<(), Error> {
+        if self.metadata_failed {
+            return Err(Error::MetadataFailed);
+        }
+        let state_of = |lu| self.clone(lu).state();
+        let member = |lu| {
+            if state_of(lu) == CloneState::Absent { Err(Error::NoLu) } else { Ok(()) }
+        };
+        let not_restoring = || {
+            if self.restoring().is_some() { Err(Error::State) } else { Ok(()) }
+        };
+        match change {
+            Change::AddClone(lu) => {
+                not_restoring()?;
+                if state_of(lu) != CloneState::Absent {
+                    return Err(Error::State);
+                }
+                if self.lu(lu).flags.is_none() { Err(Error::NoLu) } else { Ok(()) }
+            }
+            Change::RemoveClone(lu) => member(lu).and_then(|()| not_restoring()),
+            Change::Synchronize(lu) => {
+                member(lu)?;
+                not_restoring()?;
+                if self.record.source_invalid {
+                    return Err(Error::SourceInvalid);
+                }
+                if state_of(lu).is_tracked() { Ok(()) } else { Err(Error::State) }
+            }
+            Change::Fracture(lu, _) => {
+                member(lu)?;
+                match state_of(lu) {
+                    CloneState::Synchronized if self.clone(lu).delta.bits.is_empty() => Ok(()),
+                    CloneState::Synchronized | CloneState::Synchronizing | CloneState::OutOfSync => {
+                        Err(Error::NotConsistent)
+                    }
+                    _ => Err(Error::State),
+                }
+            }
+            Change::Abandon(lu, _) if state_of(lu) != CloneState::Synchronizing => Err(Error::State),
+            Change::StartRestore(lu) => {
+                member(lu)?;
+                not_restoring()?;
+                match state_of(lu) {
+                    CloneState::Fractured => Ok(()),
+                    CloneState::OutOfSync | CloneState::Synchronizing => Err(Error::NotConsistent),
+                    _ => Err(Error::State),
+                }
+            }
+            Change::Pause if self.record.paused => Err(Error::State),
+            Change::SyncedBelow(lu, _) | Change::Synchronized(lu)
+                if state_of(lu) != CloneState::Synchronizing =>
+            {
+                Err(Error::State)
+            }
+            Change::Synchronized(lu) if !self.clone(lu).delta.bits.is_empty() => Err(Error::State),
+            _ => Ok(()),
+        }
+    }
+
+    // ------------------------------------------------------- the one machine
+
+    pub(crate) fn advance_activity(&mut self, buffers: &mut dyn MetadataBuffers) {
+        match self.activity {
+            Activity::None => self.begin_next(),
+            Activity::Transition(transition) => self.advance_transition(transition, buffers),
+            Activity::Start(start) => self.advance_start(start, buffers),
+            Activity::Close(close) => self.advance_close(close, buffers),
+            Activity::Repair(repair) => self.advance_repair(repair, buffers),
+        }
+    }
+
+    /// What was asked for comes first, then what the copies bring about.
+    fn begin_next(&mut self) {
+        if self.state != GroupState::Ready {
+            return;
+        }
+        if let Some((operation, tag)) = self.asked_for.take() {
+            self.begin_operation(operation, tag);
+        } else if !self.metadata_failed {
+            if let Some(change) = self.change_due() {
+                self.begin_transition(change, None);
+            }
+        }
+    }
+
+    fn begin_operation(&mut self, operation: Operation, tag: u64) {
+        match (operation, self.change_for(operation)) {
+            (Operation::Close, _) => self.begin_close(tag),
+            (Operation::RepairMetadata, _) => self.begin_repair(tag),
+            (_, Ok(Some(change))) => match self.check_change(change) {
+                Ok(()) => self.begin_transition(change, Some(tag)),
+                Err(error) => self.finish_operation(tag, error.status()),
+            },
+            (_, Err(error)) => self.finish_operation(tag, error.status()),
+            (_, Ok(None)) => self.finish_operation(tag, Error::Invalid.status()),
+        }
+    }
+
+    /// A change that nobody asked for, but that is due.
+    fn change_due(&mut self) -> Option<Change> {
+        if core::mem::take(&mut self.record_due) {
+            return Some(Change::Record);
+        }
+        if let Some(lu) = self.restoring().filter(|_| self.restore_is_over()) {
+            return Some(Change::FinishRestore(lu));
+        }
+        let synchronizing = |state| state == CloneState::Synchronizing;
+        self.clones_where(synchronizing).find_map(|lu| self.synchronization_due(lu))
+    }
+
+    fn begin_transition(&mut self, change: Change, tag: Option<u64>) {
+        self.activity =
+            Activity::Transition(Transition { change, stage: TransitionStage::Preparing(Extent(0)), tag });
+    }
+
+    fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
+        let next = match transition.stage {
+            TransitionStage::Preparing(from) => self.prepare(transition.change, from),
+            TransitionStage::Draining => self.drain(transition.change),
+            TransitionStage::Flushing(ticket) => self.flush_for(transition.change, ticket, buffers),
+            TransitionStage::Committing => match self.writer.take_commit() {
+                None => Ok(TransitionStage::Committing),
+                Some(error::OK) => {
+                    self.apply(transition.change);
+                    return self.end_transition(transition, error::OK);
+                }
+                Some(status) => Err(Error::from_status(status)),
+            },
+        };
+        match next {
+            Ok(stage) => self.activity = Activity::Transition(Transition { stage, ..transition }),
+            Err(error) => self.end_transition(transition, error.status()),
+        }
+    }
+
+    fn end_transition(&mut self, transition: Transition, status: i32) {
+        self.activity = Activity::None;
+        self.gate_closed = false;
+        self.queue.changed = true;
+        if let Some(tag) = transition.tag {
+            self.finish_operation(tag, status);
+        }
+    }
+
+    /// Fills maps, a slice at a time, while hosts go on.
+    fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
+        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        let slice = ExtentRange::new(from, end);
+        let more = match change {
+            Change::AddClone(lu) => {
+                // It was never synchronized: everything may differ (R73).
+                self.clone(lu).delta.bits.set_range(slice);
+                true
+            }
+            Change::Synchronize(lu) if self.clone(lu).delta.inherits_intent => {
+                for extent in slice.iter() {
+                    if self.persistent.bits.get(extent) {
+                        self.clone(lu).delta.bits.set(extent);
+                    }
+                }
+                true
+            }
+            _ => false,
+        };
+        if more && end.0 < self.geometry().extents() {
+            return Ok(TransitionStage::Preparing(end));
+        }
+        if change.holds_hosts() {
+            self.gate_closed = true;
+            return Ok(TransitionStage::Draining);
+        }
+        Ok(self.begin_flush(change))
+    }
+
+    /// Waits until no host I/O, no copy and no map page is under way. Held requests do not count: they
+    /// have not been submitted, and waiting for them would never end (R48, T12b).
+    fn drain(&mut self, change: Change) -> Result<TransitionStage, Error> {
+        if self.metadata_failed {
+            return Err(Error::MetadataFailed);
+        }
+        let busy = self.submitted > 0 || self.scoreboard.active() > 0 || !self.persistent.is_clean();
+        if busy || self.sweeper.is_active() {
+            return Ok(TransitionStage::Draining);
+        }
+        Ok(self.begin_flush(change))
+    }
+
+    fn begin_flush(&mut self, change: Change) -> TransitionStage {
+        let ticket = self.new_ticket();
+        for lu in 0..self.config.lus() {
+            if self.must_flush(change, lu) {
+                self.lu_mut(lu).want_flush(ticket);
+            }
+        }
+        TransitionStage::Flushing(ticket)
+    }
+
+    /// What must be durable before the superblock says so.
+    fn must_flush(&self, change: Change, lu: u32) -> bool {
+        match change {
+            // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
+            // carries no intent, and a power loss may take it from the Source's cache while the Clone has
+            // it (docs/protocol.md, N1).
+            Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => lu == clone || lu == SOURCE,
+            Change::Fracture(clone, _) => lu == clone,
+            // R34: an unflushed host write to the Clone would be copied and then revert; those that are
+            // fractured along with it become points in time.
+            Change::StartRestore(clone) => {
+                lu == clone || lu != SOURCE && self.clone(lu).state().is_mirrored()
+            }
+            Change::FinishRestore(_) => lu == SOURCE,
+            _ => false,
+        }
+    }
+
+    fn flush_for(
+        &mut self,
+        change: Change,
+        ticket: Ticket,
+        buffers: &mut dyn MetadataBuffers,
+    ) -> Result<TransitionStage, Error> {
+        for lu in 0..self.config.lus() {
+            // A Clone that failed is not mirrored any more, and not waited for.
+            if !self.must_flush(change, lu) {
+                continue;
+            }
+            match self.lu(lu).flushed(ticket) {
+                Flushed::Waiting => return Ok(TransitionStage::Flushing(ticket)),
+                Flushed::Done => {}
+                Flushed::Failed(status) => return Err(Error::from_status(status)),
+            }
+        }
+        // What was allowed at the beginning may not be any more: a leg of the drain failed (R56).
+        self.check_change(change)?;
+        if let Change::FinishRestore(_) = change {
+            if !self.restore_is_over() {
+                return Err(Error::State);
+            }
+        }
+        self.begin_commit(change, buffers);
+        Ok(TransitionStage::Committing)
+    }
+
+    // ------------------------------------------------------------- the states
+
+    /// The record of a Clone after the change.
+    pub(crate) fn clone_after(&self, change: Change, lu: u32) -> CloneRecord {
+        let now = self.clone(lu).record;
+        match change {
+            Change::AddClone(clone) if clone == lu => CloneRecord {
+                state: CloneState::OutOfSync,
+                full: true,
+                identity: self.lu(lu).identity,
+                ..CloneRecord::default()
+            },
+            Change::RemoveClone(clone) if clone == lu => CloneRecord::default(),
+            Change::Synchronize(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Synchronizing, failed: false, ..now }
+            }
+            Change::SyncedBelow(clone, synced_below) if clone == lu => CloneRecord { synced_below, ..now },
+            Change::Synchronized(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Synchronized, full: false, synced_below: 0, ..now }
+            }
+            Change::Fracture(clone, label) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, label, ..now }
+            }
+            Change::Abandon(clone, label) if clone == lu => {
+                CloneRecord { state: CloneState::OutOfSync, label, ..now }
+            }
+            Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
+            // Everything that mirrors is fractured in the same step: that image is the undo (R2).
+            Change::StartRestore(_) => match now.state {
+                CloneState::Synchronized if self.clone(lu).delta.bits.is_empty() => {
+                    CloneRecord { state: CloneState::Fractured, label: [0; 64], ..now }
+                }
+                state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
+                _ => now,
+            },
+            Change::FinishRestore(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, ..now }
+            }
+            _ => now,
+        }
+    }
+
+    /// The record of the group after the change.
+    pub(crate) fn group_after(&self, change: Change) -> GroupRecord {
+        let now = self.record;
+        match change {
+            Change::StartRestore(lu) => GroupRecord {
+                restoring: lu,
+                restore_generation: now.restore_generation.saturating_add(1),
+                source_invalid: false,
+                ..now
+            },
+            Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
+            Change::Pause => GroupRecord { paused: true, ..now },
+            Change::Resume => GroupRecord { paused: false, ..now },
+            _ => now,
+        }
+    }
+
+    /// The superblock is durable: memory follows.
+    fn apply(&mut self, change: Change) {
+        self.record = self.group_after(change);
+        for lu in 1..=self.config.clones_max {
+            let after = self.clone_after(change, lu);
+            let changed = after.state != self.clone(lu).state();
+            self.clone_mut(lu).record = after;
+            if changed {
+                self.raise_state(lu);
+            }
+        }
+        match change {
+            Change::Synchronize(lu) => {
+                self.clone_mut(lu).delta.inherits_intent = false;
+                self.restart_copy(lu);
+            }
+            Change::Synchronized(lu) => {
+                self.collisions.forget_lu(lu);
+                self.sweeper.request();
+                self.raise(Event { kind: EventKind::Synchronized, lu: Some(lu), ..Event::default() });
+            }
+            Change::Fracture(lu, _) | Change::Abandon(lu, _) | Change::RemoveClone(lu) => {
+                self.collisions.forget_lu(lu);
+                if let Change::RemoveClone(_) = change {
+                    self.clone_mut(lu).delta.inherits_intent = false;
+                }
+            }
+            Change::StartRestore(lu) => {
+                self.restart_copy(lu);
+                self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
+            }
+            Change::FinishRestore(lu) => {
+                // What hosts changed meanwhile is what differs now. G holds it already (R4, R36).
+                let clone = &mut self.clones[u64::from(lu.wrapping_sub(1))];
+                core::mem::swap(&mut clone.delta.bits, &mut self.protected_restore.bits);
+                self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
+            }
+            Change::Resume => {
+                for lu in 1..=self.config.clones_max {
+                    self.clone_mut(lu).restart_pass();
+                }
+            }
+            Change::AddClone(_) | Change::SyncedBelow(..) | Change::Pause | Change::Record => {}
+        }
+        // Which bits a write needs depends on the states: no extent passes any more (R71).
+        if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {
+            self.persistent.next_epoch();
+        }
+    }
+
+    fn restart_copy(&mut self, lu: u32) {
+        self.clone_mut(lu).restart_pass();
+        self.clone_mut(lu).copied = 0;
+    }
+
+    // ---------------------------------------------------------------- repair
+
+    fn begin_repair(&mut self, tag: u64) {
+        for page in 0..self.pages() {
+            self.persistent.mark_page(page);
+        }
+        self.writer.repairing = true;
+        self.repair_failed = false;
+        self.activity = Activity::Repair(Repair { committing: false, tag });
+    }
+
+    fn advance_repair(&mut self, repair: Repair, buffers: &mut dyn MetadataBuffers) {
+        let finished = if repair.committing {
+            self.writer.take_commit()
+        } else if self.repair_failed && !self.persistent.is_writing() {
+            Some(Error::MetadataFailed.status())
+        } else {
+            if self.persistent.is_clean() {
+                self.begin_commit(Change::Record, buffers);
+                self.activity = Activity::Repair(Repair { committing: true, ..repair });
+            }
+            None
+        };
+        let Some(status) = finished else { return };
+        self.activity = Activity::None;
+        self.writer.repairing = false;
+        let repaired = status == error::OK && !self.repair_failed;
+        if repaired {
+            self.metadata_failed = false;
+            self.raise(Event { kind: EventKind::MetadataRepaired, ..Event::default() });
+        }
+        self.queue.changed = true;
+        self.finish_operation(repair.tag, if repaired { error::OK } else { Error::MetadataFailed.status() });
+    }
+}

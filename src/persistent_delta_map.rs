@@ -1,0 +1,241 @@
+#![forbid(unsafe_code)]
+//! The Persistent Delta Map: which extents are marked in the persistent area, and which pages of it
+//! are still to be written.
+//!
+//! One page holds all maps of its range of extents. It has two copies, written in turn; the newest
+//! valid one is never touched (R30). At most one write of a page is under way (R27); bits that are
+//! set meanwhile go with the next one, which all who wait for them share.
+//!
+//! `version` counts the changes of the maps. A page is *unsaved since* the version of its oldest
+//! change that is not durable. A request that set its bits at version `v` may go on when no page of
+//! its range is unsaved since `v` or earlier.
+//!
+//! ```text
+//!   page:    clean --mark--> dirty --begin--> in flight (and perhaps dirty again)
+//!              ^               ^                 |
+//!              |               `---- failed -----|
+//!              `--------------- durable ---------'
+//! ```
+
+use crate::config::Layout;
+use crate::extent_map::ExtentMap;
+use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::table::Table;
+
+/// What is known of one page.
+#[derive(Clone, Copy, Default)]
+pub struct Page {
+    /// Version of the oldest change that no write covers; 0 if there is none.
+    dirty_since: u64,
+    /// Version of the oldest change that the write under way covers; 0 if there is none.
+    flight_since: u64,
+    /// Sequence number of the last write, whether it worked or not.
+    pub sequence: u64,
+    /// The copy that was written last and is durable.
+    pub newest: u8,
+}
+
+/// See the module.
+pub struct PersistentDeltaMap<'a> {
+    /// G: what the pages say, or will say when they are written.
+    pub bits: ExtentMap<'a>,
+    /// "In this state epoch a write to the extent needs no map change" (R71).
+    pass: ExtentMap<'a>,
+    /// The state epoch for which each chunk of `pass` holds.
+    pass_epochs: &'a mut [u32],
+    pages: Table<'a, Page>,
+    /// Pages that are dirty, to find them.
+    dirty: ExtentMap<'a>,
+    version: u64,
+    flights: u32,
+    /// State epoch: moves when the state of a Clone changes, so that every `pass` bit is void at once.
+    epoch: u32,
+    layout: Layout,
+    next_page: u64,
+}
+
+/// Extents of a chunk of `pass`.
+const CHUNK_SHIFT: u32 = 14;
+
+/// Chunks of `pass` for so many extents.
+pub fn chunks(extents: u64) -> usize {
+    index(extents >> CHUNK_SHIFT).saturating_add(1)
+}
+
+impl<'a> PersistentDeltaMap<'a> {
+    /// An empty map over this memory.
+    pub fn new(
+        bits: ExtentMap<'a>,
+        pass: ExtentMap<'a>,
+        pass_epochs: &'a mut [u32],
+        pages: &'a mut [Page],
+        dirty: ExtentMap<'a>,
+        layout: Layout,
+    ) -> PersistentDeltaMap<'a> {
+        PersistentDeltaMap {
+            bits,
+            pass,
+            pass_epochs,
+            pages: Table::new(pages),
+            dirty,
+            version: 0,
+            flights: 0,
+            epoch: 1,
+            layout,
+            next_page: 0,
+        }
+    }
+
+    /// Where pages lie.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The state epoch.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The version of the last change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The state of a Clone changes: no extent passes any more.
+    pub fn next_epoch(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1).max(1);
+    }
+
+    /// Whether a write to these extents needs no map change.
+    pub fn passes(&self, extents: ExtentRange) -> bool {
+        self.chunks_of(extents)
+            .all(|chunk| self.pass_epochs.get(chunk).is_some_and(|&epoch| epoch == self.epoch))
+            && self.pass.all_set(extents)
+    }
+
+    /// Every bit that a write to these extents needs in this epoch is durable.
+    pub fn let_pass(&mut self, extents: ExtentRange) {
+        for chunk in self.chunks_of(extents) {
+            let Some(epoch) = self.pass_epochs.get_mut(chunk) else {
+                continue;
+            };
+            if *epoch != self.epoch {
+                *epoch = self.epoch;
+                let first = count(chunk) << CHUNK_SHIFT;
+                let end = first.saturating_add(1 << CHUNK_SHIFT);
+                self.pass.clear_range(ExtentRange::new(Extent(first), Extent(end.min(self.pass.extents()))));
+            }
+        }
+        self.pass.set_range(extents);
+    }
+
+    /// A write to these extents needs the maps again.
+    pub fn withdraw_pass(&mut self, extents: ExtentRange) {
+        self.pass.clear_range(extents);
+    }
+
+    fn chunks_of(&self, extents: ExtentRange) -> core::ops::RangeInclusive<usize> {
+        let last = extents.end.0.saturating_sub(1).max(extents.first.0);
+        index(extents.first.0 >> CHUNK_SHIFT)..=index(last >> CHUNK_SHIFT)
+    }
+
+    /// Bits of these extents changed, in whatever column: their pages must be written. Returns the
+    /// version to wait for.
+    pub fn mark(&mut self, extents: ExtentRange) -> u64 {
+        self.version = self.version.saturating_add(1);
+        for page in self.pages_of(extents) {
+            self.mark_page_at(page, self.version);
+        }
+        self.version
+    }
+
+    /// A page must be written.
+    pub fn mark_page(&mut self, page: u64) {
+        self.version = self.version.saturating_add(1);
+        self.mark_page_at(page, self.version);
+    }
+
+    fn mark_page_at(&mut self, page: u64, version: u64) {
+        let slot = &mut self.pages[page];
+        if slot.dirty_since == 0 {
+            slot.dirty_since = version;
+        }
+        self.dirty.set(Extent(page));
+    }
+
+    /// Whether every change of these extents up to the version is durable.
+    pub fn is_durable(&self, extents: ExtentRange, version: u64) -> bool {
+        let saved = |since: u64| since == 0 || since > version;
+        self.pages_of(extents)
+            .all(|page| saved(self.pages[page].dirty_since) && saved(self.pages[page].flight_since))
+    }
+
+    /// Whether no page is to be written and none is being written.
+    pub fn is_clean(&self) -> bool {
+        self.dirty.is_empty() && self.flights == 0
+    }
+
+    /// Whether a page is being written.
+    pub fn is_writing(&self) -> bool {
+        self.flights > 0
+    }
+
+    /// The pages of these extents.
+    pub fn pages_of(&self, extents: ExtentRange) -> core::ops::RangeInclusive<u64> {
+        let last = Extent(extents.end.0.saturating_sub(1).max(extents.first.0));
+        self.layout.page_of(extents.first)..=self.layout.page_of(last)
+    }
+
+    /// A page that should be written now, taken: it is in flight from here on. Pages take turns.
+    pub fn begin_write(&mut self) -> Option<u64> {
+        let page = self.next_writable(self.next_page).or_else(|| self.next_writable(0))?;
+        self.next_page = page.saturating_add(1);
+        self.dirty.clear(Extent(page));
+        let slot = &mut self.pages[page];
+        slot.flight_since = core::mem::take(&mut slot.dirty_since);
+        slot.sequence = slot.sequence.saturating_add(1);
+        self.flights = self.flights.saturating_add(1);
+        Some(page)
+    }
+
+    fn next_writable(&self, from: u64) -> Option<u64> {
+        let mut from = Extent(from);
+        // At most as many dirty pages are in flight as there are writers, so this ends soon.
+        while let Some(page) = self.dirty.next_set(from) {
+            if self.pages[page.0].flight_since == 0 {
+                return Some(page.0);
+            }
+            from = Extent(page.0.saturating_add(1));
+        }
+        None
+    }
+
+    /// The write of a page is over. After a failure its content is unknown: the same copy is written
+    /// again, with a higher sequence number, and its changes count as not durable (R33).
+    pub fn end_write(&mut self, page: u64, durable: bool) {
+        self.flights = self.flights.saturating_sub(1);
+        let slot = &mut self.pages[page];
+        let since = core::mem::take(&mut slot.flight_since);
+        if durable {
+            slot.newest ^= 1;
+        } else {
+            slot.dirty_since = since;
+            self.dirty.set(Extent(page));
+        }
+    }
+
+    /// What is known of a page.
+    pub fn page(&self, page: u64) -> &Page {
+        &self.pages[page]
+    }
+
+    /// What Recovery found out about a page.
+    pub fn set_page(&mut self, page: u64, newest: u8, sequence: u64) {
+        self.pages[page] = Page { newest, sequence, ..Page::default() };
+    }
+
+    /// Where the next write of a page goes: never onto the newest valid copy.
+    pub fn target(&self, page: u64) -> u8 {
+        self.pages[page].newest ^ 1
+    }
+}

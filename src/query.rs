@@ -1,0 +1,152 @@
+#![forbid(unsafe_code)]
+//! What can be asked of a group.
+
+use bitvec::prelude::{BitSlice, Lsb0};
+
+use crate::clone::CloneRecord;
+use crate::error::Error;
+use crate::extent_map::ExtentMap;
+use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::group::{Group, GroupState};
+use crate::statistics::Statistics;
+
+/// Which map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapKind {
+    /// The Delta Map of a Clone.
+    Delta,
+    /// The Protected Restore Map.
+    ProtectedRestore,
+    /// The Persistent Delta Map.
+    PersistentDelta,
+}
+
+/// State of a group: see `clone_group_info`.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct GroupInfo {
+    pub state: GroupState,
+    pub metadata_failed: bool,
+    pub paused: bool,
+    pub source_invalid: bool,
+    pub restoring: u32,
+    pub extents: u64,
+    pub restore_generation: u64,
+    pub protected_restore_extents: u64,
+    pub persistent_delta_extents: u64,
+    pub requests: u32,
+    pub cod_queue_depth: u32,
+}
+
+/// State of a Clone: see `clone_group_clone_info`.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct CloneInfo {
+    pub record: CloneRecord,
+    pub stalled: bool,
+    pub extents_left: u64,
+    pub extents_copied: u64,
+    pub extents_failed: u64,
+    pub first_failed_extent: u64,
+}
+
+impl Group<'_> {
+    /// State of the group.
+    pub fn info(&self) -> GroupInfo {
+        GroupInfo {
+            state: self.state,
+            metadata_failed: self.metadata_failed,
+            paused: self.record.paused,
+            source_invalid: self.record.source_invalid,
+            restoring: self.record.restoring,
+            extents: self.geometry().extents(),
+            restore_generation: self.record.restore_generation,
+            protected_restore_extents: self.protected_restore.bits.count(),
+            persistent_delta_extents: self.persistent.bits.count(),
+            requests: self.requests_used(),
+            cod_queue_depth: self.queue.depth(&self.requests),
+        }
+    }
+
+    /// State of a Clone.
+    pub fn clone_info(&self, lu: u32) -> Result<CloneInfo, Error> {
+        if !(1..=self.config.clones_max).contains(&lu) {
+            return Err(Error::NoLu);
+        }
+        let clone = self.clone(lu);
+        let own = clone.delta.bits.count();
+        // What a restore has yet to copy differs from every other Clone too, as soon as it is copied (R2).
+        let restored =
+            if clone.state().is_tracked() { self.restoring_delta().map_or(0, ExtentMap::count) } else { 0 };
+        let inherited = if clone.delta.inherits_intent { self.persistent.bits.count() } else { 0 };
+        let left = own.saturating_add(restored).saturating_add(inherited).min(self.geometry().extents());
+        let absent = clone.record.state == crate::clone::CloneState::Absent;
+        Ok(CloneInfo {
+            record: clone.record,
+            stalled: clone.stalled,
+            extents_left: if absent { 0 } else { left },
+            extents_copied: clone.copied,
+            extents_failed: clone.failed_extents,
+            first_failed_extent: clone.first_failed,
+        })
+    }
+
+    /// Counters since create.
+    pub fn statistics(&self) -> Statistics {
+        self.statistics
+    }
+
+    /// Copies a range of a map into bytes, lowest bit first.
+    pub fn read_map(
+        &self,
+        map: MapKind,
+        lu: u32,
+        first: u64,
+        extents: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), Error> {
+        let end =
+            first.checked_add(extents).filter(|&end| end <= self.geometry().extents()).ok_or(Error::Range)?;
+        let bytes = bytes.get_mut(..index(extents.div_ceil(8))).ok_or(Error::Invalid)?;
+        let member = (1..=self.config.clones_max).contains(&lu);
+        if map == MapKind::Delta && (!member || self.clone(lu).state() == crate::clone::CloneState::Absent) {
+            return Err(Error::NoLu);
+        }
+        bytes.fill(0);
+        let range = ExtentRange::new(Extent(first), Extent(end));
+        match map {
+            MapKind::ProtectedRestore => export(&self.protected_restore.bits, range, bytes),
+            MapKind::PersistentDelta => export(&self.persistent.bits, range, bytes),
+            MapKind::Delta => {
+                let delta = &self.clone(lu).delta;
+                export(&delta.bits, range, bytes);
+                if delta.inherits_intent {
+                    export(&self.persistent.bits, range, bytes);
+                }
+                if let Some(restored) = self.restoring_delta().filter(|_| self.clone(lu).state().is_tracked())
+                {
+                    export(restored, range, bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Sets the bits that the map has in this range.
+fn export(map: &ExtentMap<'_>, range: ExtentRange, bytes: &mut [u8]) {
+    let Ok(bits) = BitSlice::<u8, Lsb0>::try_from_slice_mut(bytes) else {
+        return;
+    };
+    let mut rest = range;
+    while let Some(extent) = map.next_set_in(rest) {
+        let end = map.next_clear_in(ExtentRange::new(extent, range.end)).unwrap_or(range.end);
+        let from = index(extent.0.wrapping_sub(range.first.0));
+        let to = index(end.0.wrapping_sub(range.first.0));
+        if let Some(run) = bits.get_mut(from..to) {
+            run.fill(true);
+        }
+        rest.first = end;
+    }
+    debug_assert_eq!(count(bits.len()) & 7, 0);
+}

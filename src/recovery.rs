@@ -1,0 +1,325 @@
+#![forbid(unsafe_code)]
+//! Recovery: loads the superblock and the maps, and lets an interrupted restore resume. It writes nothing
+//! (but to give a restore up), so that it may be interrupted and begun again at any point (R57, R58).
+//!
+//! What it makes of the maps: D of every Clone is G. In a restore, P counts if its page is of this restore
+//! (R9), and takes its extents out of D of the Clone that is restored from (R7). A Clone that was never
+//! synchronized to the end also differs from `synced_below` on (R73). A Clone that was Synchronized and
+//! has a bit in D comes up Synchronizing: the Source is right (R58).
+
+use crate::clone::CloneState;
+use crate::error::{self, Error};
+use crate::event::{Event, EventKind};
+use crate::geometry::{Extent, ExtentRange, index};
+use crate::group::{Group, SOURCE};
+use crate::io::{IoOperation, Purpose};
+use crate::map_page::{self, Column, PageHeader};
+use crate::metadata_writer::MetadataBuffers;
+use crate::operation::{Change, Operation, SLICE_EXTENTS};
+use crate::start::{LANES_MAX, Start, StartStage};
+use crate::superblock::{self, Slot};
+
+/// A page that is being loaded.
+#[derive(Clone, Copy, Default)]
+pub struct Lane {
+    page: u64,
+    open: u8,
+    /// Status of the read of each copy.
+    statuses: [i32; 2],
+}
+
+impl Group<'_> {
+    /// Both slots were read: which one counts, and does it describe this group?
+    pub(crate) fn recover_superblock(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
+        let result = newest_slot(&start.slots).and_then(|(slot, sequence)| {
+            let length = index(self.persistent.layout().superblock_bytes());
+            let image = buffers.get(u16::from(slot)).get(..length).unwrap_or_default();
+            self.load_superblock(image)?;
+            self.writer.newest = slot;
+            self.writer.sequence = sequence;
+            Ok(())
+        });
+        match result {
+            Ok(()) => {
+                start.next = 0;
+                start.stage = StartStage::Pages;
+            }
+            Err(error) => self.end_start(start.tag, Err(error)),
+        }
+    }
+
+    fn load_superblock(&mut self, image: &[u8]) -> Result<(), Error> {
+        let record = superblock::decode(image, &self.config)?;
+        if record.source_identity != self.lu(SOURCE).identity {
+            return Err(Error::Identity);
+        }
+        for lu in 1..=self.config.clones_max {
+            let number = index(u64::from(lu.wrapping_sub(1)));
+            let clone = superblock::decode_clone(image, number).ok_or(Error::MetadataDamaged)?;
+            match clone.state {
+                CloneState::Absent => {}
+                CloneState::ReverseSynchronizing => return Err(Error::MetadataVersion),
+                _ if self.lu(lu).flags.is_none() => return Err(Error::NoLu),
+                _ if self.lu(lu).identity != clone.identity => return Err(Error::Identity),
+                _ => {}
+            }
+            if (clone.state == CloneState::Restoring) != (record.restoring == lu) {
+                return Err(Error::MetadataDamaged);
+            }
+            self.clone_mut(lu).record = clone;
+            self.clone_mut(lu).delta.inherits_intent = false;
+            self.clone_mut(lu).restart_pass();
+        }
+        if record.restoring > self.config.clones_max {
+            return Err(Error::MetadataDamaged);
+        }
+        self.record = record;
+        Ok(())
+    }
+
+    pub(crate) fn advance_recovery(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
+        match start.stage {
+            StartStage::Pages => self.load_pages(start),
+            StartStage::Filling(from) => self.fill_deltas(start, from, buffers),
+            StartStage::Committing => {
+                if let Some(status) = self.writer.take_commit() {
+                    self.end_start(start.tag, error::check(status));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    // ----------------------------------------------------------------- pages
+
+    fn load_pages(&mut self, start: &mut Start) {
+        if start.error.is_some() {
+            return;
+        }
+        for lane in 0..self.lanes() {
+            if start.next == self.pages() {
+                break;
+            }
+            if self.writer.lanes.get(lane).is_some_and(|lane| lane.open == 0) && self.free_ios() >= 2 {
+                self.load_page(lane, start.next);
+                start.next = start.next.saturating_add(1);
+                start.open = start.open.saturating_add(2);
+            }
+        }
+        if start.open == 0 && start.next == self.pages() {
+            start.stage = StartStage::Filling(Extent(0));
+        }
+    }
+
+    fn lanes(&self) -> usize {
+        index(u64::from(self.config.page_writes_max >> 1)).clamp(1, LANES_MAX)
+    }
+
+    fn load_page(&mut self, number: usize, page: u64) {
+        let layout = *self.persistent.layout();
+        let extents = self.clipped(layout.extents_of(page));
+        self.clear_maps(extents);
+        if let Some(lane) = self.writer.lanes.get_mut(number) {
+            *lane = Lane { page, open: 2, statuses: [0; 2] };
+        }
+        for copy in 0..2_u8 {
+            let buffer = lane_buffer(number, copy);
+            let offset = layout.page_at(page, copy);
+            let purpose = Purpose::Start(buffer);
+            self.start_io(self.persist_io(
+                purpose,
+                IoOperation::PersistRead,
+                offset,
+                layout.page_bytes(),
+                buffer,
+            ));
+        }
+    }
+
+    fn clipped(&self, extents: ExtentRange) -> ExtentRange {
+        extents.intersection(self.geometry().all_extents())
+    }
+
+    /// An earlier attempt may have left something.
+    fn clear_maps(&self, extents: ExtentRange) {
+        self.persistent.bits.clear_range(extents);
+        self.protected_restore.bits.clear_range(extents);
+        for (_, clone) in self.clones.iter() {
+            clone.delta.bits.clear_range(extents);
+        }
+    }
+
+    /// One copy of a page was read, or could not be.
+    pub(crate) fn page_copy_read(
+        &mut self,
+        start: &mut Start,
+        buffer: u16,
+        status: i32,
+        buffers: &mut dyn MetadataBuffers,
+    ) {
+        let number = usize::from(buffer.wrapping_sub(1) >> 1);
+        let copy = usize::from(buffer.wrapping_sub(1) & 1);
+        let Some(lane) = self.writer.lanes.get_mut(number) else {
+            return;
+        };
+        if let Some(place) = lane.statuses.get_mut(copy) {
+            *place = status;
+        }
+        lane.open = lane.open.saturating_sub(1);
+        let lane = *lane;
+        if lane.open > 0 || start.error.is_some() {
+            return;
+        }
+        if let Err(error) = self.load_copies(number, &lane, buffers) {
+            self.page_lost(start, error);
+        }
+    }
+
+    /// Takes the newer valid copy of a page into the maps.
+    fn load_copies(
+        &mut self,
+        number: usize,
+        lane: &Lane,
+        buffers: &mut dyn MetadataBuffers,
+    ) -> Result<(), Error> {
+        let layout = *self.persistent.layout();
+        let page_bytes = index(layout.page_bytes());
+        let mut newest: Option<(u8, PageHeader)> = None;
+        for copy in 0..2_u8 {
+            let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
+            let readable = lane.statuses.get(usize::from(copy)) == Some(&error::OK);
+            let header =
+                map_page::decode(image, crate::config::COLUMNS, layout.page_extents()).filter(|header| {
+                    readable && header.group_id == self.config.group_id && header.page == lane.page
+                });
+            if let Some(header) = header {
+                if newest.is_none_or(|(_, newer)| header.sequence > newer.sequence) {
+                    newest = Some((copy, header));
+                }
+            }
+        }
+        let unreadable = lane.statuses.iter().any(|&status| status != error::OK);
+        let Some((copy, header)) = newest.filter(|_| !unreadable) else {
+            // A copy that cannot be read may be the newer one, with bits that the other one lacks.
+            return self.page_damaged(lane.page, newest);
+        };
+        if header.restore_generation > self.record.restore_generation {
+            return Err(Error::MetadataDamaged);
+        }
+        let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
+        let extents = layout.extents_of(lane.page);
+        map_page::load_column(image, Column::Delta, extents, &self.persistent.bits);
+        for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.state() != CloneState::Absent) {
+            map_page::load_column(image, Column::Delta, extents, &clone.delta.bits);
+        }
+        if self.restoring().is_some() && header.restore_generation == self.record.restore_generation {
+            map_page::load_column(image, Column::ProtectedRestore, extents, &self.protected_restore.bits);
+            self.subtract_protected(self.clipped(extents));
+        }
+        self.persistent.set_page(lane.page, copy, header.sequence);
+        Ok(())
+    }
+
+    /// D of the Clone that is restored from loses what hosts wrote (R7).
+    fn subtract_protected(&self, extents: ExtentRange) {
+        let Some(delta) = self.restoring_delta() else {
+            return;
+        };
+        let mut rest = extents;
+        while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
+            delta.clear(extent);
+            rest.first = Extent(extent.0.saturating_add(1));
+        }
+    }
+
+    /// No copy of a page can be trusted. Delta bits have a safe default, the Protected Restore Map has
+    /// none (R30).
+    fn page_damaged(&mut self, page: u64, older: Option<(u8, PageHeader)>) -> Result<(), Error> {
+        if self.restoring().is_some() {
+            return Err(Error::RestoreMapLost);
+        }
+        let extents = self.clipped(self.persistent.layout().extents_of(page));
+        self.persistent.bits.set_range(extents);
+        for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.state() != CloneState::Absent) {
+            clone.delta.bits.set_range(extents);
+        }
+        // The next write must be newer than whatever lies there, and spare the copy that can be read.
+        let (copy, sequence) = older.map_or((0, 0), |(copy, header)| (copy, header.sequence));
+        self.persistent.set_page(page, copy, sequence.saturating_add(1));
+        self.raise(Event { kind: EventKind::PageDamaged, value: page, ..Event::default() });
+        Ok(())
+    }
+
+    fn page_lost(&mut self, start: &mut Start, error: Error) {
+        let abandon = start.operation == Operation::Recover { abandon_restore: true };
+        if error != Error::RestoreMapLost || !abandon {
+            start.error = start.error.or(Some(error));
+            return;
+        }
+        // Give the restore up, and load all pages again without it (R60).
+        if let Some(lu) = self.restoring() {
+            self.clone_mut(lu).record.state = CloneState::Fractured;
+        }
+        self.record.restoring = 0;
+        self.record.source_invalid = true;
+        start.abandoning = true;
+        start.next = 0;
+    }
+
+    // ---------------------------------------------------------------- Clones
+
+    /// Adds what a Clone that was never synchronized to the end still lacks, a slice at a time (R73).
+    fn fill_deltas(&mut self, start: &mut Start, from: Extent, buffers: &mut dyn MetadataBuffers) {
+        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.record.full) {
+            let first = from.max(Extent(clone.record.synced_below));
+            clone.delta.bits.set_range(ExtentRange::new(first, end));
+        }
+        if end.0 < self.geometry().extents() {
+            start.stage = StartStage::Filling(end);
+            return;
+        }
+        for (_, clone) in self.clones.iter_mut() {
+            if clone.state() == CloneState::Synchronized && !clone.delta.bits.is_empty() {
+                clone.record.state = CloneState::Synchronizing;
+            }
+        }
+        self.persistent.next_epoch();
+        if start.abandoning {
+            start.stage = StartStage::Committing;
+            self.begin_commit(Change::Record, buffers);
+        } else {
+            self.end_start(start.tag, Ok(()));
+        }
+    }
+}
+
+/// The buffer of one copy of the page in a lane. Buffer 0 is for superblocks.
+fn lane_buffer(lane: usize, copy: u8) -> u16 {
+    crate::geometry::slot(lane.saturating_mul(2)).saturating_add(1).saturating_add(u16::from(copy))
+}
+
+/// The slot that counts: of two valid ones the newer.
+fn newest_slot(slots: &[Slot; 2]) -> Result<(u8, u64), Error> {
+    let valid = |slot: u8| match slots.get(usize::from(slot)) {
+        Some(Slot::Valid(sequence)) => Some((slot, *sequence)),
+        _ => None,
+    };
+    if slots.contains(&Slot::Unknown) {
+        return Err(Error::MetadataVersion);
+    }
+    match (valid(0), valid(1)) {
+        (Some(first), Some(second)) => Ok(if second.1 > first.1 { second } else { first }),
+        (Some(only), None) | (None, Some(only)) => Ok(only),
+        (None, None) => Err(slots.iter().find_map(unusable).unwrap_or(Error::MetadataMissing)),
+    }
+}
+
+fn unusable(slot: &Slot) -> Option<Error> {
+    match slot {
+        Slot::Unreadable(status) => Some(Error::from_status(*status)),
+        Slot::Damaged => Some(Error::MetadataDamaged),
+        Slot::Longer => Some(Error::MetadataGeometry),
+        _ => None,
+    }
+}

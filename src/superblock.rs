@@ -1,0 +1,202 @@
+#![forbid(unsafe_code)]
+//! The superblock as it lies in the persistent area (docs/format.md): what the group is and in which
+//! state. Two slots; each change of state is one write of it, which commits the change (R31).
+
+use crate::clone::{CloneRecord, CloneState};
+use crate::config::{COLUMNS, Config};
+use crate::error::Error;
+use crate::geometry::index;
+use crate::map_page::{Reader, Writer};
+
+/// Version of the durable format.
+pub const FORMAT_VERSION: u32 = 1;
+
+const MAGIC: &[u8; 8] = b"CLONEGRP";
+const HEADER_BYTES: u64 = 128;
+const RECORD_BYTES: u64 = 128;
+const CRC_BYTES: usize = 4;
+const FLAG_PAUSED: u32 = 0x1;
+const FLAG_SOURCE_INVALID: u32 = 0x2;
+const RECORD_FULL: u32 = 0x1;
+const RECORD_FAILED: u32 = 0x2;
+const RECORDS_AT: usize = 128;
+
+/// The durable state of a group, but for its Clones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GroupRecord {
+    /// Counts the restores; a Protected Restore Map belongs to one of them (R9).
+    pub restore_generation: u64,
+    /// The LU that is being restored from, or 0.
+    pub restoring: u32,
+    /// Background copies are paused.
+    pub paused: bool,
+    /// The Source is a mixture (R38).
+    pub source_invalid: bool,
+    /// Identity of the Source.
+    pub source_identity: [u8; 16],
+}
+
+/// Bytes of a superblock for so many Clones.
+pub fn bytes_needed(clones_max: u32) -> u64 {
+    HEADER_BYTES + RECORD_BYTES * u64::from(clones_max) + 4
+}
+
+/// Writes a superblock into `image`, all of it.
+pub fn encode(
+    image: &mut [u8],
+    config: &Config,
+    sequence: u64,
+    group: &GroupRecord,
+    clones: impl Iterator<Item = CloneRecord>,
+) {
+    image.fill(0);
+    let superblock_bytes = crate::geometry::count32(crate::geometry::count(image.len()));
+    let mut writer = Writer { bytes: image, at: 0 };
+    writer.put(MAGIC);
+    writer.u32(FORMAT_VERSION);
+    writer.u32(superblock_bytes);
+    writer.put(&config.group_id);
+    writer.u64(sequence);
+    // Feature words: compatible, read-only compatible, incompatible (R79). None so far.
+    writer.u32(0);
+    writer.u32(0);
+    writer.u32(0);
+    writer.u32(flag(group.paused, FLAG_PAUSED) | flag(group.source_invalid, FLAG_SOURCE_INVALID));
+    writer.u64(config.geometry.lu_blocks());
+    writer.u32(config.geometry.block_bytes());
+    writer.u32(config.geometry.extent_blocks());
+    writer.u32(config.clones_max);
+    writer.u32(config.page_bytes);
+    writer.u32(config.persist_unit_bytes);
+    writer.u32(COLUMNS);
+    writer.u64(group.restore_generation);
+    writer.u32(group.restoring);
+    writer.u32(0);
+    writer.u64(0);
+    writer.put(&group.source_identity);
+    for (number, clone) in clones.enumerate() {
+        writer.at = record_at(number);
+        writer.u32(clone.state.number());
+        writer.u32(flag(clone.full, RECORD_FULL) | flag(clone.failed, RECORD_FAILED));
+        writer.u64(clone.synced_below);
+        writer.put(&clone.identity);
+        writer.put(&clone.label);
+    }
+    if let Some((body, crc)) = image.split_last_chunk_mut::<CRC_BYTES>() {
+        *crc = crc32fast::hash(body).to_le_bytes();
+    }
+}
+
+/// What one slot of the superblock turned out to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Slot {
+    /// Not read yet.
+    #[default]
+    Unread,
+    /// Nothing of ours: neither a superblock nor the rest of one.
+    Empty,
+    /// A superblock that was not written to its end, or was damaged.
+    Damaged,
+    /// It could not be read.
+    Unreadable(i32),
+    /// Written by a format version that this library does not know.
+    Unknown,
+    /// Written for more Clones than are configured: longer than what was read.
+    Longer,
+    /// Valid, with its sequence number.
+    Valid(u64),
+}
+
+/// Looks at a slot.
+pub fn inspect(image: &[u8]) -> Slot {
+    inspect_parts(image).unwrap_or(Slot::Empty)
+}
+
+fn inspect_parts(image: &[u8]) -> Option<Slot> {
+    let mut reader = Reader { bytes: image, at: 0 };
+    let magic: [u8; 8] = reader.array()?;
+    if magic != *MAGIC {
+        return Some(if image.iter().all(|&byte| byte == 0) { Slot::Empty } else { Slot::Damaged });
+    }
+    let version = reader.u32()?;
+    let superblock_bytes = index(u64::from(reader.u32()?));
+    // The length is what this slot was written with, which is not what the configuration asks for
+    // if the group was made for another number of Clones.
+    let Some((body, crc)) =
+        image.get(..superblock_bytes).and_then(|whole| whole.split_last_chunk::<CRC_BYTES>())
+    else {
+        return Some(if version == FORMAT_VERSION { Slot::Longer } else { Slot::Unknown });
+    };
+    if version != FORMAT_VERSION {
+        return Some(Slot::Unknown);
+    }
+    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+        return Some(Slot::Damaged);
+    }
+    reader.at = reader.at.saturating_add(16);
+    Some(Slot::Valid(reader.u64()?))
+}
+
+/// Checks a valid superblock against the configuration, and returns the state of the group (R32, R79).
+pub fn decode(image: &[u8], config: &Config) -> Result<GroupRecord, Error> {
+    decode_header(image, config).ok_or(Error::MetadataDamaged)?
+}
+
+fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Error>> {
+    let mut reader = Reader { bytes: image, at: 16 };
+    if reader.bytes16()? != config.group_id {
+        return Some(Err(Error::MetadataForeign));
+    }
+    let _sequence = reader.u64()?;
+    let _compatible = reader.u32()?;
+    let read_only_compatible = reader.u32()?;
+    let incompatible = reader.u32()?;
+    // This library has no read-only service, so both kinds of unknown features are refused.
+    if read_only_compatible != 0 || incompatible != 0 {
+        return Some(Err(Error::MetadataVersion));
+    }
+    let flags = reader.u32()?;
+    let same_geometry = reader.u64()? == config.geometry.lu_blocks()
+        && reader.u32()? == config.geometry.block_bytes()
+        && reader.u32()? == config.geometry.extent_blocks()
+        && reader.u32()? == config.clones_max
+        && reader.u32()? == config.page_bytes
+        && reader.u32()? == config.persist_unit_bytes
+        && reader.u32()? == COLUMNS;
+    if !same_geometry {
+        return Some(Err(Error::MetadataGeometry));
+    }
+    let restore_generation = reader.u64()?;
+    let restoring = reader.u32()?;
+    reader.at = reader.at.saturating_add(12);
+    Some(Ok(GroupRecord {
+        restore_generation,
+        restoring,
+        paused: flags & FLAG_PAUSED != 0,
+        source_invalid: flags & FLAG_SOURCE_INVALID != 0,
+        source_identity: reader.bytes16()?,
+    }))
+}
+
+/// The record of a Clone; `number` counts from 0.
+pub fn decode_clone(image: &[u8], number: usize) -> Option<CloneRecord> {
+    let mut reader = Reader { bytes: image, at: record_at(number) };
+    let state = CloneState::from_number(reader.u32()?)?;
+    let flags = reader.u32()?;
+    Some(CloneRecord {
+        state,
+        full: flags & RECORD_FULL != 0,
+        failed: flags & RECORD_FAILED != 0,
+        synced_below: reader.u64()?,
+        identity: reader.bytes16()?,
+        label: reader.array()?,
+    })
+}
+
+fn record_at(number: usize) -> usize {
+    RECORDS_AT.saturating_add(number.saturating_mul(RECORDS_AT))
+}
+
+fn flag(set: bool, bit: u32) -> u32 {
+    if set { bit } else { 0 }
+}

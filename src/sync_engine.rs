@@ -1,0 +1,198 @@
+#![forbid(unsafe_code)]
+//! The Sync Engine: copies extents in the background, from the start of the LU to its end and again, until
+//! nothing is left: from the Clone that is restored from to the Source, or from the Source to the Clones that
+//! are synchronized, which take turns.
+//!
+//! Several copies are in flight, and adjoining extents are joined into one. One copy slot is left to the COD
+//! Engine (R69). An extent that fails is passed over; a run that fails is tried again extent by extent. When
+//! a pass is over and all that is left failed, the engine waits for a resume (R61).
+
+use crate::clone::CloneState;
+use crate::cod_scoreboard::{Copy, CopyEngine};
+use crate::event::{Event, EventKind};
+use crate::geometry::{Extent, ExtentRange};
+use crate::group::{Group, GroupState, SOURCE};
+use crate::operation::Change;
+
+impl Group<'_> {
+    /// Begins copies, as far as the budget of this poll and the copy slots allow.
+    pub(crate) fn advance_sync_engine(&mut self) {
+        if !self.may_sync() {
+            return;
+        }
+        while self.copy_budget > 0 && self.has_sync_slot() {
+            let begun = match self.restoring() {
+                Some(clone) => self.sync_source(clone),
+                None => self.sync_clones(),
+            };
+            if !begun {
+                return;
+            }
+        }
+    }
+
+    fn may_sync(&self) -> bool {
+        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed
+    }
+
+    fn has_sync_slot(&self) -> bool {
+        let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some());
+        self.can_copy() && self.scoreboard.active().saturating_add(reserved) < self.scoreboard.capacity()
+    }
+
+    /// Whether a later poll could begin a background copy.
+    pub(crate) fn has_background_work(&self) -> bool {
+        if !self.may_sync() {
+            return false;
+        }
+        match self.restoring() {
+            Some(clone) => !self.clone(clone).stalled && self.has_need(),
+            None => self.clones_where(|state| state == CloneState::Synchronizing).any(|lu| {
+                let clone = self.clone(lu);
+                !clone.stalled && !clone.delta.bits.is_empty()
+            }),
+        }
+    }
+
+    /// The Clones take turns.
+    fn sync_clones(&mut self) -> bool {
+        for _ in 0..self.config.clones_max {
+            self.sync_turn =
+                if self.sync_turn >= self.config.clones_max { 1 } else { self.sync_turn.saturating_add(1) };
+            let lu = self.sync_turn;
+            if self.clone(lu).state() == CloneState::Synchronizing && self.sync_clone(lu) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Copies the next run from the Clone to the Source.
+    fn sync_source(&mut self, clone: u32) -> bool {
+        if self.clone(clone).stalled || self.protected_restore.unflushed_free() <= self.copies_noted_later() {
+            return false;
+        }
+        let from = Extent(self.clone(clone).cursor);
+        let Some(first) = self.next_source_extent(from) else {
+            return self.end_of_pass(clone, SOURCE);
+        };
+        let wanted = |group: &Self, extent| group.need(extent) && !group.source_is_owned(extent);
+        let run = self.join(clone, first, wanted);
+        self.begin_sync(clone, clone, SOURCE, run, false);
+        true
+    }
+
+    /// Copies under way that will be noted as unflushed: there must be room for them.
+    fn copies_noted_later(&self) -> usize {
+        crate::geometry::index(u64::from(self.scoreboard.active()))
+    }
+
+    /// Copies the next run from the Source to the Clone.
+    fn sync_clone(&mut self, lu: u32) -> bool {
+        if self.clone(lu).stalled {
+            return false;
+        }
+        let mut from = Extent(self.clone(lu).cursor);
+        while let Some(extent) = self.clone(lu).delta.bits.next_set(from) {
+            if let Some(end) = self.scoreboard.owned_until(lu, extent) {
+                from = end;
+                continue;
+            }
+            let exclusive = self.collisions.is_exclusive(lu, extent);
+            let wanted = |group: &Self, extent| {
+                let one = ExtentRange::one(extent);
+                group.clone(lu).delta.bits.get(extent)
+                    && !group.scoreboard.owns_any(lu, one)
+                    && !group.collisions.is_exclusive(lu, extent)
+            };
+            let run = if exclusive { ExtentRange::one(extent) } else { self.join(lu, extent, wanted) };
+            self.begin_sync(lu, SOURCE, lu, run, exclusive);
+            return true;
+        }
+        self.end_of_pass(lu, lu)
+    }
+
+    /// As many adjoining extents as one copy may take.
+    fn join(&self, clone: u32, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
+        let single = first.0 < self.clone(clone).single_below;
+        let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
+        let mut run = ExtentRange::one(first);
+        while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
+            run.end = Extent(run.end.0.saturating_add(1));
+        }
+        run
+    }
+
+    fn begin_sync(&mut self, clone: u32, from: u32, to: u32, run: ExtentRange, exclusive: bool) {
+        self.copy_budget = self.copy_budget.saturating_sub(crate::geometry::count32(run.count()));
+        self.clone_mut(clone).cursor = run.end.0;
+        self.begin_copy(CopyEngine::Sync, from, to, run, exclusive);
+    }
+
+    /// Nothing is left behind the cursor. Returns whether the engine should look again, from the start.
+    fn end_of_pass(&mut self, clone: u32, to: u32) -> bool {
+        let copying = self.scoreboard.iter().any(|(_, copy)| copy.to == to);
+        let left = if to == SOURCE { self.has_need() } else { !self.clone(clone).delta.bits.is_empty() };
+        if copying || !left {
+            return false;
+        }
+        let failed = self.clone(clone).failed_extents > 0;
+        if failed {
+            self.clone_mut(clone).stalled = true;
+            let value = self.clone(clone).delta.bits.count();
+            self.raise(Event { kind: EventKind::Stalled, lu: Some(clone), status: 0, value });
+            return false;
+        }
+        let again = self.clone(clone).cursor > 0;
+        self.clone_mut(clone).cursor = 0;
+        again
+    }
+
+    /// A background copy failed. A run is tried again extent by extent; a single one is passed over.
+    pub(crate) fn sync_failed(&mut self, copy: &Copy) {
+        let clone = if copy.to == SOURCE { copy.from } else { copy.to };
+        let clone = self.clone_mut(clone);
+        if copy.extents.count() > 1 {
+            clone.single_below = clone.single_below.max(copy.extents.end.0);
+            clone.cursor = clone.cursor.min(copy.extents.first.0);
+            return;
+        }
+        if clone.failed_extents == 0 || copy.extents.first.0 < clone.first_failed {
+            clone.first_failed = copy.extents.first.0;
+        }
+        clone.failed_extents = clone.failed_extents.saturating_add(1);
+    }
+
+    // ----------------------------------------------------------------- the end
+
+    /// Whether a restore is over: nothing to copy, nothing being copied, every copy durable, no map page
+    /// under way, no read from the Clone in place of the Source (R36, R75). Host writes need not be held: they
+    /// carry both bits.
+    pub(crate) fn restore_is_over(&self) -> bool {
+        self.restoring_delta().is_some_and(|delta| delta.is_empty())
+            && self.scoreboard.active() == 0
+            && self.overwriting == 0
+            && self.redirected == 0
+            && self.persistent.is_clean()
+    }
+
+    /// What a Synchronization should write down now: that it is finished (R54), or how far it got (R73).
+    pub(crate) fn synchronization_due(&self, lu: u32) -> Option<Change> {
+        let clone = self.clone(lu);
+        if clone.delta.bits.is_empty() {
+            let copying = self.scoreboard.iter().any(|(_, copy)| copy.to == lu);
+            return (!copying).then_some(Change::Synchronized(lu));
+        }
+        let below = self.synced_so_far(lu);
+        let step = self.geometry().extents() >> 6;
+        let far = below
+            > clone.record.synced_below.saturating_add(step.max(self.persistent.layout().page_extents()));
+        (clone.record.full && far).then_some(Change::SyncedBelow(lu, below))
+    }
+
+    /// Every extent below this one was copied.
+    pub(crate) fn synced_so_far(&self, lu: u32) -> u64 {
+        let next = self.clone(lu).delta.bits.next_set(Extent(0));
+        next.map_or(self.geometry().extents(), |extent| extent.0)
+    }
+}
