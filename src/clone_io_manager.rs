@@ -610,8 +610,10 @@ impl Group<'_> {
         let waiting = self.requests[request];
         if waiting.recording_epoch == self.persistent.epoch() {
             self.requests[request].epoch = waiting.recording_epoch;
-            let differs = self.restoring_delta().is_some_and(|delta| delta.any_set(waiting.extents));
-            if waiting.lu == SOURCE && !differs {
+            // An extent that was copied since then is not the host's yet: P was set for those only that did not
+            // differ (R6).
+            let protected = self.restoring().is_none() || self.protected_restore.bits.all_set(waiting.extents);
+            if waiting.lu == SOURCE && protected {
                 self.persistent.let_pass(waiting.extents);
             }
         }

@@ -76,5 +76,28 @@ pub struct Event {
     pub value: u64,
 }
 
-/// Events that wait to be fetched.
+/// Events that may wait to be fetched.
 pub const EVENTS_MAX: usize = 64;
+
+/// What the controller is to be told. One line for all, so that it learns everything in the order in which it
+/// happened: a write that was done before a restore began is reported before that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// Something happened.
+    Event(Event),
+    /// The host request in this slot is done.
+    Request(u16),
+    /// An operation is done.
+    Operation {
+        /// Its tag.
+        tag: u64,
+        /// Its status.
+        status: i32,
+    },
+}
+
+impl Default for Notice {
+    fn default() -> Notice {
+        Notice::Event(Event::default())
+    }
+}

@@ -13,7 +13,7 @@ use crate::collision_detector::CollisionDetector;
 use crate::completion::Completions;
 use crate::config::{Capabilities, Config};
 use crate::error::{self, Error};
-use crate::event::{Event, EventKind};
+use crate::event::{EVENTS_MAX, Event, EventKind, Notice};
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
 use crate::intent_sweeper::IntentSweeper;
@@ -83,8 +83,7 @@ pub struct Memory<'a> {
     pub sweeper: IntentSweeper<'a>,
     pub ready: &'a mut [u16],
     pub retry: &'a mut [u16],
-    pub finished: &'a mut [u16],
-    pub events: &'a mut [Event],
+    pub notices: &'a mut [Notice],
 }
 
 /// See the module.
@@ -141,10 +140,9 @@ pub struct Group<'a> {
     completions: Completions<'a>,
     ready: Ring<'a, u16>,
     retry: Ring<'a, u16>,
-    finished: Ring<'a, u16>,
-    events: Ring<'a, Event>,
+    notices: Ring<'a, Notice>,
+    events_waiting: usize,
     events_lost: u64,
-    operation_done: Option<(u64, i32)>,
     next_ticket: Ticket,
     requests_used: u32,
 }
@@ -194,10 +192,9 @@ impl<'a> Group<'a> {
             completions: memory.completions,
             ready: Ring::new(memory.ready),
             retry: Ring::new(memory.retry),
-            finished: Ring::new(memory.finished),
-            events: Ring::new(memory.events),
+            notices: Ring::new(memory.notices),
+            events_waiting: 0,
             events_lost: 0,
-            operation_done: None,
             next_ticket: 0,
             requests_used: 0,
         }
@@ -274,9 +271,9 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn raise(&mut self, event: Event) {
-        // One place is kept for the event that says that others were lost.
-        if self.events.free() > 1 {
-            self.events.push(event);
+        if self.events_waiting < EVENTS_MAX {
+            self.events_waiting = self.events_waiting.saturating_add(1);
+            self.notices.push(Notice::Event(event));
         } else {
             add(&mut self.events_lost, 1);
         }
@@ -288,7 +285,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn finish_operation(&mut self, tag: u64, status: i32) {
-        self.operation_done = Some((tag, status));
+        self.notices.push(Notice::Operation { tag, status });
     }
 
     // ------------------------------------------------------------- flushes
@@ -495,35 +492,42 @@ impl<'a> Group<'a> {
     /// Moves what can move, and says what the driver is to do next.
     pub fn next_action(&mut self, buffers: &mut dyn MetadataBuffers) -> Option<Action> {
         self.drain_completions(buffers);
+        if let Some(notice) = self.next_notice() {
+            return Some(notice);
+        }
         self.advance(buffers);
-        if let Some(slot) = self.ready.pop() {
-            return Some(Action::Io(self.offer(slot)));
+        if let Some(notice) = self.next_notice() {
+            return Some(notice);
         }
-        if let Some(event) = self.next_event() {
-            return Some(Action::Event(event));
-        }
-        if let Some(request) = self.finished.pop() {
-            let Request { tag, status, .. } = self.requests[request];
-            self.free_request(request);
-            return Some(Action::Done { tag, status });
-        }
-        let (tag, status) = self.operation_done.take()?;
-        Some(Action::Done { tag, status })
+        let slot = self.ready.pop()?;
+        Some(Action::Io(self.offer(slot)))
     }
 
-    fn next_event(&mut self) -> Option<Event> {
-        if let Some(event) = self.events.pop() {
-            return Some(event);
+    fn next_notice(&mut self) -> Option<Action> {
+        match self.notices.pop() {
+            Some(Notice::Event(event)) => {
+                self.events_waiting = self.events_waiting.saturating_sub(1);
+                Some(Action::Event(event))
+            }
+            Some(Notice::Request(request)) => {
+                let Request { tag, status, .. } = self.requests[request];
+                self.free_request(request);
+                Some(Action::Done { tag, status })
+            }
+            Some(Notice::Operation { tag, status }) => Some(Action::Done { tag, status }),
+            None => {
+                let value = core::mem::take(&mut self.events_lost);
+                let lost = Event { kind: EventKind::Lost, lu: None, status: 0, value };
+                (value > 0).then_some(Action::Event(lost))
+            }
         }
-        let value = core::mem::take(&mut self.events_lost);
-        (value > 0).then_some(Event { kind: EventKind::Lost, lu: None, status: 0, value })
     }
 
     /// Moves the machines until one of them has something to do for the driver, or none moves. A long
     /// walk is left to the next poll after some steps.
     fn advance(&mut self, buffers: &mut dyn MetadataBuffers) {
         for _ in 0..STEPS_MAX {
-            if !self.ready.is_empty() {
+            if !self.ready.is_empty() || !self.notices.is_empty() {
                 return;
             }
             let before = (self.activity, self.sweeper.position());
@@ -545,9 +549,7 @@ impl<'a> Group<'a> {
     /// What a poll that has nothing more to do returns.
     pub fn outcome(&self) -> i32 {
         let more = !self.ready.is_empty()
-            || !self.events.is_empty()
-            || !self.finished.is_empty()
-            || self.operation_done.is_some()
+            || !self.notices.is_empty()
             || self.queue.changed && !self.queue.is_empty()
             || self.completions.any_arrived()
             || self.moved
@@ -576,7 +578,7 @@ impl<'a> Group<'a> {
 
     /// Whether a request waits that only a poll can move.
     pub fn wants_poll(&self) -> bool {
-        !self.queue.is_empty() || !self.finished.is_empty() || !self.ready.is_empty()
+        !self.queue.is_empty() || !self.notices.is_empty() || !self.ready.is_empty()
     }
 
     // ------------------------------------------------------------ requests
@@ -599,7 +601,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn report_finished(&mut self, request: u16) {
-        self.finished.push(request);
+        self.notices.push(Notice::Request(request));
     }
 
     // ------------------------------------------------------------------ LUs

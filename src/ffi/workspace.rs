@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::copy::UNFLUSHED_MAX;
 use crate::delta_map::DeltaMap;
 use crate::error::Error;
-use crate::event::{EVENTS_MAX, Event};
+use crate::event::{EVENTS_MAX, Notice};
 use crate::extent_map::ExtentMap;
 use crate::geometry::{ExtentRange, count, index};
 use crate::group::Memory;
@@ -43,7 +43,7 @@ pub(super) struct Plan {
     pages: Part,
     pass_epochs: Part,
     unflushed: Part,
-    events: Part,
+    notices: Part,
     rings: Part,
     words: Part,
     map_words: usize,
@@ -118,8 +118,9 @@ impl Plan {
             pages: planner.table::<Page>(pages)?,
             pass_epochs: planner.table::<u32>(persistent_delta_map::chunks(extents))?,
             unflushed: planner.table::<ExtentRange>(UNFLUSHED_MAX)?,
-            events: planner.table::<Event>(EVENTS_MAX)?,
-            rings: planner.table::<u16>(ios.checked_mul(2)?.checked_add(requests)?)?,
+            // Every request, every event, and an operation that is done while the next one is refused.
+            notices: planner.table::<Notice>(requests.checked_add(EVENTS_MAX)?.checked_add(4)?)?,
+            rings: planner.table::<u16>(ios.checked_mul(2)?)?,
             words: planner.table::<AtomicUsize>(words)?,
             map_words,
             dirty_words,
@@ -165,8 +166,8 @@ impl Plan {
             let completions =
                 Completions::new(part::<Completion>(base, self.completions), part(base, self.arrived));
             let rings = part::<u16>(base, self.rings);
-            let (ready, rest) = rings.split_at_mut_checked(ios).ok_or(Error::Internal)?;
-            let (retry, finished) = rest.split_at_mut_checked(ios).ok_or(Error::Internal)?;
+            let (ready, retry) = rings.split_at_mut_checked(ios).ok_or(Error::Internal)?;
+
             let mut words = Words { rest: part::<AtomicUsize>(base, self.words) };
             let extents = config.geometry.extents();
             let layout = config.layout()?;
@@ -200,8 +201,7 @@ impl Plan {
                 sweeper: IntentSweeper::new(words.map(self.candidate_words, layout.page_extents())?),
                 ready,
                 retry,
-                finished,
-                events: part(base, self.events),
+                notices: part(base, self.notices),
             })
         }
     }

@@ -1,0 +1,58 @@
+//! Looks into the persistent area as docs/format.md describes it, without the library: which bits are
+//! durable?
+
+/// What the simulation needs to know of the layout.
+#[derive(Clone, Copy)]
+pub struct Format {
+    pub superblock_bytes: usize,
+    pub page_bytes: usize,
+    pub page_extents: usize,
+    pub pages: usize,
+}
+
+impl Format {
+    pub fn new(extents: usize, clones_max: usize, page_bytes: usize, unit_bytes: usize) -> Format {
+        let superblock_bytes = (128 + 128 * clones_max + 4).next_multiple_of(unit_bytes);
+        let page_extents = (page_bytes - 64) / 2 / 8 * 64;
+        Format { superblock_bytes, page_bytes, page_extents, pages: extents.div_ceil(page_extents) }
+    }
+
+    fn region_bytes(&self) -> usize {
+        self.superblock_bytes + self.pages * self.page_bytes
+    }
+
+    /// The newest valid copy of the page.
+    fn page<'a>(&self, area: &'a [u8], page: usize) -> Option<&'a [u8]> {
+        let copy = |slot: usize| {
+            let at = slot * self.region_bytes() + self.superblock_bytes + page * self.page_bytes;
+            let image = &area[at..at + self.page_bytes];
+            let crc = u32::from_le_bytes(image[60..64].try_into().unwrap());
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(&image[..60]);
+            hasher.update(&image[64..]);
+            (&image[..4] == b"CGPG" && hasher.finalize() == crc).then_some(image)
+        };
+        let sequence = |image: &&[u8]| u64::from_le_bytes(image[32..40].try_into().unwrap());
+        copy(0).into_iter().chain(copy(1)).max_by_key(sequence)
+    }
+
+    /// Bit of the Persistent Delta Map.
+    pub fn delta(&self, area: &[u8], extent: usize) -> bool {
+        self.bit(area, extent, 0, None)
+    }
+
+    /// Bit of the Protected Restore Map of this restore.
+    pub fn protected_restore(&self, area: &[u8], extent: usize, generation: u64) -> bool {
+        self.bit(area, extent, 1, Some(generation))
+    }
+
+    fn bit(&self, area: &[u8], extent: usize, column: usize, generation: Option<u64>) -> bool {
+        let Some(image) = self.page(area, extent / self.page_extents) else { return false };
+        let of_page = u64::from_le_bytes(image[40..48].try_into().unwrap());
+        if generation.is_some_and(|generation| generation != of_page) {
+            return false;
+        }
+        let inside = extent % self.page_extents;
+        image[64 + column * self.page_extents / 8 + inside / 8] >> (inside % 8) & 1 == 1
+    }
+}
