@@ -15,6 +15,7 @@
 //! ```
 
 use crate::delta_map::DeltaMap;
+use crate::geometry::{Extent, ExtentRange};
 
 /// State of a Clone. The numbers are those of the C ABI and of the superblock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -131,6 +132,13 @@ impl Clone<'_> {
     /// Its state.
     pub fn state(&self) -> CloneState {
         self.record.state
+    }
+
+    /// If it was never synchronized to the end: the extents whose copies were not written down as flushed (R73).
+    pub fn unproven(&self, all: ExtentRange) -> Option<ExtentRange> {
+        self.record
+            .full
+            .then(|| all.intersection(ExtentRange::new(Extent(self.record.synced_below), all.end)))
     }
 
     /// Begins a new pass of the Sync Engine.

@@ -378,8 +378,12 @@ impl Group<'_> {
         if intents > max >> 1 {
             self.sweeper.request();
         }
-        let over = intents.saturating_add(extents.count()) > max && intents > 0;
-        over && !self.persistent.bits.all_set(extents) && !self.sweeper.fruitless && !self.metadata_failed
+        // One that is larger than the bound is not held: nothing would come of it.
+        let over = intents.saturating_add(extents.count()) > max && extents.count() <= max;
+        over && self.state == GroupState::Ready
+            && !self.persistent.bits.all_set(extents)
+            && !self.sweeper.fruitless
+            && !self.metadata_failed
     }
 
     fn classify_clone_write(&mut self, request: u16, asked: &Request) -> Verdict {
@@ -593,12 +597,14 @@ impl Group<'_> {
         match waiting.stage {
             RequestStage::Flushing => self.host_flush_over(request),
             RequestStage::RecordingOverwrite => self.overwrite_recorded(request),
-            _ if self.gate_closed => {}
-            RequestStage::Recording => {
-                if self.persistent.is_durable(waiting.extents, waiting.version) {
-                    self.recorded(request);
-                    self.submit_waiting(request);
-                }
+            RequestStage::Recording if self.gate_closed && !self.metadata_failed => {}
+            RequestStage::Waiting(_) if self.gate_closed => {}
+            RequestStage::Recording if self.persistent.is_durable(waiting.extents, waiting.version) => {
+                self.recorded(request);
+                self.submit_waiting(request);
+            }
+            RequestStage::Recording if self.will_not_record(waiting.extents) => {
+                self.refuse_waiting(request, Error::from_status(self.metadata_status));
             }
             RequestStage::Waiting(_) => self.submit_waiting(request),
             _ => {}
@@ -612,7 +618,8 @@ impl Group<'_> {
             self.requests[request].epoch = waiting.recording_epoch;
             // An extent that was copied since then is not the host's yet: P was set for those only that did not
             // differ (R6).
-            let protected = self.restoring().is_none() || self.protected_restore.bits.all_set(waiting.extents);
+            let protected =
+                self.restoring().is_none() || self.protected_restore.bits.all_set(waiting.extents);
             if waiting.lu == SOURCE && protected {
                 self.persistent.let_pass(waiting.extents);
             }
@@ -685,15 +692,21 @@ impl Group<'_> {
         self.requests[request].extents = extents;
         self.queue.push(&mut self.requests, request);
         self.queue.changed = true;
-        if self.metadata_failed {
-            self.overwrite_failed(request, Error::MetadataFailed.status());
-        }
+    }
+
+    /// Whether the pages of these extents will not become durable before metadata is repaired (R33). One that is
+    /// being written may.
+    fn will_not_record(&self, extents: ExtentRange) -> bool {
+        self.metadata_failed && !self.persistent.in_flight(extents)
     }
 
     /// P is durable: the extents are the host's.
     fn overwrite_recorded(&mut self, request: u16) {
         let waiting = self.requests[request];
         if !self.persistent.is_durable(waiting.overwrite, waiting.version) {
+            if self.will_not_record(waiting.overwrite) {
+                self.overwrite_failed(request, self.metadata_status);
+            }
             return;
         }
         if let Some(delta) = self.restoring_delta() {
@@ -737,7 +750,8 @@ impl Group<'_> {
         let clone = self.clone_mut(lu);
         clone.record.state = CloneState::OutOfSync;
         clone.record.failed = true;
-        clone.delta.inherits_intent |= extents.is_none();
+        // What it was sent lately may still be lost from its cache, and nobody flushes it any more (R3).
+        clone.delta.inherits_intent = true;
         self.record_due = true;
         self.persistent.next_epoch();
         self.raise(Event { kind: EventKind::CloneFailed, lu: Some(lu), status, value: 0 });

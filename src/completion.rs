@@ -109,6 +109,13 @@ impl<'a> Completions<'a> {
         None
     }
 
+    /// Whether the I/O in this slot was completed.
+    pub fn is_completed(&self, io: u16) -> bool {
+        self.slots
+            .get(usize::from(io))
+            .is_some_and(|slot| slot.state.load(Ordering::Acquire) & PHASE_MASK == COMPLETED)
+    }
+
     /// Whether any completion waits for a poll.
     pub fn any_arrived(&self) -> bool {
         self.arrived.iter().any(|word| word.load(Ordering::Acquire) != 0)

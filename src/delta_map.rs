@@ -10,8 +10,8 @@ use crate::extent_map::ExtentMap;
 pub struct DeltaMap<'a> {
     /// Its bits.
     pub bits: ExtentMap<'a>,
-    /// The extents in the Persistent Delta Map count too, because a flush of the mirrored Clone
-    /// failed and any of them may differ (R52).
+    /// The extents in the Persistent Delta Map count too: the Clone was mirrored, and failed or was given up before
+    /// what it was sent was flushed, so any of them may differ (R3, R52).
     pub inherits_intent: bool,
 }
 
@@ -19,5 +19,10 @@ impl<'a> DeltaMap<'a> {
     /// The Delta Map over this storage.
     pub fn new(bits: ExtentMap<'a>) -> DeltaMap<'a> {
         DeltaMap { bits, inherits_intent: false }
+    }
+
+    /// Whether the Clone surely equals the Source.
+    pub fn is_empty(&self) -> bool {
+        self.bits.is_empty() && !self.inherits_intent
     }
 }

@@ -110,10 +110,7 @@ impl Group<'_> {
         let extents = layout.extents_of(page);
         let header = PageHeader { group_id: self.config.group_id, page, sequence: 1, restore_generation: 0 };
         if let Some(image) = buffers.get(1).get_mut(..index(layout.page_bytes())) {
-            self.persistent.bits.clear_range(crate::geometry::ExtentRange::new(
-                extents.first,
-                extents.end.min(self.geometry().all_extents().end),
-            ));
+            self.clear_maps(extents.intersection(self.geometry().all_extents()));
             map_page::encode(image, &header, COLUMNS, extents, &self.persistent.bits, None);
         }
         let slot = u8::from(start.next & 1 == 1);

@@ -109,6 +109,10 @@ pub struct Group<'a> {
     pub(crate) asked_for: Option<(Operation, u64)>,
     /// The state of a Clone changed by itself: the superblock should say so.
     pub(crate) record_due: bool,
+    /// Operations that are done but not yet reported: there is room for one.
+    pub(crate) operations_unreported: u32,
+    /// How a metadata write failed.
+    pub(crate) metadata_status: i32,
     /// A write of the repair failed.
     pub(crate) repair_failed: bool,
     /// The gate: host requests wait, because a change of state is under way.
@@ -173,6 +177,8 @@ impl<'a> Group<'a> {
             activity: Activity::None,
             asked_for: None,
             record_due: false,
+            operations_unreported: 0,
+            metadata_status: error::OK,
             repair_failed: false,
             gate_closed: false,
             submitted: 0,
@@ -285,6 +291,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn finish_operation(&mut self, tag: u64, status: i32) {
+        self.operations_unreported = self.operations_unreported.saturating_add(1);
         self.notices.push(Notice::Operation { tag, status });
     }
 
@@ -320,9 +327,7 @@ impl<'a> Group<'a> {
         self.lu_mut(lu).flush_over(status);
         self.queue.changed = true;
         if lu == SOURCE {
-            let restoring = self.restoring();
-            let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
-            self.protected_restore.unseal(status == error::OK, delta);
+            self.source_flushed(status);
         }
         if status == error::OK || lu == self.area() {
             return;
@@ -330,8 +335,25 @@ impl<'a> Group<'a> {
         if !self.flush_waited_for(lu) {
             self.lu_mut(lu).owed_status = status;
         }
-        if self.clone(lu).state().is_mirrored() {
+        if lu == SOURCE {
+            // What the Source lost, its mirrors may still have (docs/protocol.md, N3).
+            while let Some(clone) = self.next_clone(1, CloneState::is_mirrored) {
+                self.fail_mirror(clone, status, None);
+            }
+        } else {
             self.fail_mirror(lu, status, None);
+        }
+    }
+
+    /// Copies that the flush covered are durable, or as if never made. They are not made again and again: the
+    /// engine waits for a resume (R24).
+    fn source_flushed(&mut self, status: i32) {
+        let dropped = self.protected_restore.unflushed() > 0 && status != error::OK;
+        let restoring = self.restoring();
+        let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
+        self.protected_restore.unseal(status == error::OK, delta);
+        if let Some(lu) = restoring.filter(|_| dropped) {
+            self.stall(lu, status);
         }
     }
 
@@ -514,7 +536,10 @@ impl<'a> Group<'a> {
                 self.free_request(request);
                 Some(Action::Done { tag, status })
             }
-            Some(Notice::Operation { tag, status }) => Some(Action::Done { tag, status }),
+            Some(Notice::Operation { tag, status }) => {
+                self.operations_unreported = self.operations_unreported.saturating_sub(1);
+                Some(Action::Done { tag, status })
+            }
             None => {
                 let value = core::mem::take(&mut self.events_lost);
                 let lost = Event { kind: EventKind::Lost, lu: None, status: 0, value };
@@ -571,14 +596,29 @@ impl<'a> Group<'a> {
             || self.asked_for.is_some()
     }
 
-    /// Whether any I/O is with the controller, or was refused by it for now.
-    pub fn ios_in_flight(&self) -> bool {
+    /// Whether any I/O has a slot: it is with the controller, was refused by it for now, or is to be offered.
+    fn ios_in_flight(&self) -> bool {
         count(self.ios.len()) != u64::from(self.free_ios)
+    }
+
+    /// Whether the controller may still touch memory of the workspace (R82): an I/O is over when it is completed
+    /// and its callback has returned, whether a poll saw it or not.
+    pub fn devices_busy(&self) -> bool {
+        self.ios.iter().any(|(slot, io)| match io.stage {
+            IoStage::Free | IoStage::Ready => false,
+            IoStage::Pending => !self.completions.is_completed(slot),
+            IoStage::Offered | IoStage::Early | IoStage::Discarding => true,
+        })
     }
 
     /// Whether a request waits that only a poll can move.
     pub fn wants_poll(&self) -> bool {
-        !self.queue.is_empty() || !self.notices.is_empty() || !self.ready.is_empty()
+        !self.queue.is_empty()
+            || !self.notices.is_empty()
+            || !self.ready.is_empty()
+            || !self.retry.is_empty()
+            || self.activity != Activity::None
+            || self.scoreboard.active() > 0
     }
 
     // ------------------------------------------------------------ requests
@@ -614,6 +654,9 @@ impl<'a> Group<'a> {
         let member = lu == SOURCE || self.clone(lu).state() != CloneState::Absent;
         if self.state != GroupState::New && (self.state != GroupState::Ready || member) {
             return Err(Error::State);
+        }
+        if self.is_adding(lu) {
+            return Err(Error::Busy);
         }
         *self.lu_mut(lu) = Lu::attached(flags, identity);
         Ok(())

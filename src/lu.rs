@@ -101,7 +101,9 @@ impl Lu {
         if status == 0 {
             self.flushed = self.flushed.max(covered);
         } else {
-            self.failed = self.failed.max(covered);
+            // Also whoever asked for a flush meanwhile learns of it: what is lost is lost for the next flush
+            // too, however well that one works (R24).
+            self.failed = self.failed.max(covered).max(self.wanted);
             self.failed_status = status;
         }
     }

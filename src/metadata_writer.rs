@@ -13,16 +13,15 @@
 //! the other slot up to date, so that one damaged slot cannot take the group back in time (R31).
 
 use crate::clone::CloneRecord;
-use crate::error::{self, Error};
+use crate::error;
 use crate::event::{Event, EventKind};
 use crate::geometry::count;
-use crate::group::Group;
+use crate::group::{Group, GroupState};
 use crate::io::{IoOperation, Purpose};
 use crate::lu::{Flushed, Ticket};
 use crate::map_page::{self, PageHeader};
 use crate::operation::Change;
 use crate::recovery::Lane;
-use crate::request::RequestStage;
 use crate::start::LANES_MAX;
 use crate::statistics::add;
 use crate::superblock;
@@ -208,7 +207,9 @@ impl Group<'_> {
     }
 
     fn begin_page_write(&mut self, number: u16, buffers: &mut dyn MetadataBuffers) {
-        let stopped = self.metadata_failed && (!self.writer.repairing || self.repair_failed);
+        // Recovery uses the buffers of the page writers.
+        let starting = self.state == GroupState::Starting;
+        let stopped = starting || self.metadata_failed && (!self.writer.repairing || self.repair_failed);
         if self.free_ios() == 0 || stopped {
             return;
         }
@@ -265,7 +266,6 @@ impl Group<'_> {
         self.queue.changed = true;
         if status != error::OK {
             self.fail_metadata(status);
-            self.fail_recording(status);
         }
     }
 
@@ -278,21 +278,7 @@ impl Group<'_> {
             self.queue.changed = true;
             self.raise(Event { kind: EventKind::MetadataFailed, lu: None, status, value: 0 });
         }
-    }
-
-    /// The requests whose bits are not durable and will not be soon fail (R33, TC-30).
-    fn fail_recording(&mut self, status: i32) {
-        for request in 0..crate::geometry::slot(self.requests.len()) {
-            let waiting = self.requests[request];
-            let durable = self.persistent.is_durable(waiting.extents, waiting.version);
-            match waiting.stage {
-                RequestStage::Recording if !durable => {
-                    self.refuse_waiting(request, Error::from_status(status))
-                }
-                RequestStage::RecordingOverwrite if !durable => self.overwrite_failed(request, status),
-                _ => {}
-            }
-        }
+        self.metadata_status = status;
     }
 
     /// Pages of the group, for loops over all of them.

@@ -179,7 +179,7 @@ impl Group<'_> {
             GroupState::Closing | GroupState::Closed => return Err(Error::Closed),
             GroupState::New | GroupState::Starting => return Err(Error::NotReady),
         }
-        if self.asked_for.is_some() || self.tag_under_way().is_some() {
+        if self.asked_for.is_some() || self.tag_under_way().is_some() || self.operations_unreported > 0 {
             return Err(Error::Busy);
         }
         if let Some(change) = self.change_for(operation)? {
@@ -187,6 +187,13 @@ impl Group<'_> {
         }
         self.asked_for = Some((operation, tag));
         Ok(())
+    }
+
+    /// Whether this LU is about to become a Clone.
+    pub(crate) fn is_adding(&self, lu: u32) -> bool {
+        let asked = matches!(self.asked_for, Some((Operation::AddClone { lu: asked }, _)) if asked == lu);
+        asked
+            || matches!(self.activity, Activity::Transition(transition) if transition.change == Change::AddClone(lu))
     }
 
     /// The tag of the operation under way that somebody asked for.
@@ -279,7 +286,7 @@ impl Group<'_> {
             Change::Fracture(lu, _) => {
                 member(lu)?;
                 match state_of(lu) {
-                    CloneState::Synchronized if self.clone(lu).delta.bits.is_empty() => Ok(()),
+                    CloneState::Synchronized if self.clone(lu).delta.is_empty() => Ok(()),
                     CloneState::Synchronized | CloneState::Synchronizing | CloneState::OutOfSync => {
                         Err(Error::NotConsistent)
                     }
@@ -302,7 +309,7 @@ impl Group<'_> {
             {
                 Err(Error::State)
             }
-            Change::Synchronized(lu) if !self.clone(lu).delta.bits.is_empty() => Err(Error::State),
+            Change::Synchronized(lu) if !self.clone(lu).delta.is_empty() => Err(Error::State),
             _ => Ok(()),
         }
     }
@@ -351,7 +358,7 @@ impl Group<'_> {
         if core::mem::take(&mut self.record_due) {
             return Some(Change::Record);
         }
-        if let Some(lu) = self.restoring().filter(|_| self.restore_is_over()) {
+        if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {
             return Some(Change::FinishRestore(lu));
         }
         let synchronizing = |state| state == CloneState::Synchronizing;
@@ -384,6 +391,10 @@ impl Group<'_> {
     }
 
     fn end_transition(&mut self, transition: Transition, status: i32) {
+        if let (Change::FinishRestore(lu), true) = (transition.change, status != error::OK) {
+            // Not again and again: a flush that fails is not retried until it works (R24).
+            self.stall(lu, status);
+        }
         self.activity = Activity::None;
         self.gate_closed = false;
         self.queue.changed = true;
@@ -403,11 +414,7 @@ impl Group<'_> {
                 true
             }
             Change::Synchronize(lu) if self.clone(lu).delta.inherits_intent => {
-                for extent in slice.iter() {
-                    if self.persistent.bits.get(extent) {
-                        self.clone(lu).delta.bits.set(extent);
-                    }
-                }
+                self.inherit(lu, slice);
                 true
             }
             _ => false,
@@ -420,6 +427,18 @@ impl Group<'_> {
             return Ok(TransitionStage::Draining);
         }
         Ok(self.begin_flush(change))
+    }
+
+    /// A Clone that failed may differ wherever a write intent was left, and, if it was never synchronized to the
+    /// end, wherever its copies were not written down as flushed (R52, R73).
+    fn inherit(&self, lu: u32, slice: ExtentRange) {
+        let clone = self.clone(lu);
+        for extent in slice.iter().filter(|&extent| self.persistent.bits.get(extent)) {
+            clone.delta.bits.set(extent);
+        }
+        if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
+            clone.delta.bits.set_range(slice.intersection(unproven));
+        }
     }
 
     /// Waits until no host I/O, no copy and no map page is under way. Held requests do not count: they
@@ -454,9 +473,10 @@ impl Group<'_> {
             Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => lu == clone || lu == SOURCE,
             Change::Fracture(clone, _) => lu == clone,
             // R34: an unflushed host write to the Clone would be copied and then revert; those that are
-            // fractured along with it become points in time.
+            // fractured along with it become points in time. The Source too: where it does not differ, it is
+            // the base over which P may become durable (R5; docs/protocol.md, N2).
             Change::StartRestore(clone) => {
-                lu == clone || lu != SOURCE && self.clone(lu).state().is_mirrored()
+                lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
             Change::FinishRestore(_) => lu == SOURCE,
             _ => false,
@@ -509,7 +529,11 @@ impl Group<'_> {
             }
             Change::SyncedBelow(clone, synced_below) if clone == lu => CloneRecord { synced_below, ..now },
             Change::Synchronized(clone) if clone == lu => {
-                CloneRecord { state: CloneState::Synchronized, full: false, synced_below: 0, ..now }
+                // Hosts are not held: a leg may fail, or a payload turn out unstable, while the superblock is
+                // written. What is so then counts.
+                let equal = now.state == CloneState::Synchronizing && self.clone(lu).delta.is_empty();
+                let state = if equal { CloneState::Synchronized } else { now.state };
+                CloneRecord { state, full: false, synced_below: 0, ..now }
             }
             Change::Fracture(clone, label) if clone == lu => {
                 CloneRecord { state: CloneState::Fractured, label, ..now }
@@ -520,7 +544,7 @@ impl Group<'_> {
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
             Change::StartRestore(_) => match now.state {
-                CloneState::Synchronized if self.clone(lu).delta.bits.is_empty() => {
+                CloneState::Synchronized if self.clone(lu).delta.is_empty() => {
                     CloneRecord { state: CloneState::Fractured, label: [0; 64], ..now }
                 }
                 state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
@@ -568,17 +592,22 @@ impl Group<'_> {
             }
             Change::Synchronized(lu) => {
                 self.collisions.forget_lu(lu);
-                self.sweeper.request();
-                self.raise(Event { kind: EventKind::Synchronized, lu: Some(lu), ..Event::default() });
-            }
-            Change::Fracture(lu, _) | Change::Abandon(lu, _) | Change::RemoveClone(lu) => {
-                self.collisions.forget_lu(lu);
-                if let Change::RemoveClone(_) = change {
-                    self.clone_mut(lu).delta.inherits_intent = false;
+                if self.clone(lu).state() == CloneState::Synchronized {
+                    self.sweeper.request();
+                    self.raise(Event { kind: EventKind::Synchronized, lu: Some(lu), ..Event::default() });
+                } else {
+                    self.record_due = true;
                 }
+            }
+            Change::Fracture(lu, _) => self.collisions.forget_lu(lu),
+            Change::Abandon(lu, _) | Change::RemoveClone(lu) => {
+                self.collisions.forget_lu(lu);
+                // What the Clone was sent lately may still be lost from its cache (R3).
+                self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
             }
             Change::StartRestore(lu) => {
                 self.restart_copy(lu);
+                self.distrust_cut_short();
                 self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
             }
             Change::FinishRestore(lu) => {
@@ -597,6 +626,15 @@ impl Group<'_> {
         // Which bits a write needs depends on the states: no extent passes any more (R71).
         if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {
             self.persistent.next_epoch();
+        }
+    }
+
+    /// Clones whose Synchronization a restore cut short: what they were sent was not flushed.
+    fn distrust_cut_short(&mut self) {
+        let mut from = 1;
+        while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
+            self.clone_mut(lu).delta.inherits_intent = true;
+            from = lu.saturating_add(1);
         }
     }
 

@@ -175,6 +175,11 @@ impl<'a> PersistentDeltaMap<'a> {
         self.dirty.is_empty() && self.flights == 0
     }
 
+    /// Whether a page of these extents is being written.
+    pub fn in_flight(&self, extents: ExtentRange) -> bool {
+        self.pages_of(extents).any(|page| self.pages[page].flight_since != 0)
+    }
+
     /// Whether a page is being written.
     pub fn is_writing(&self) -> bool {
         self.flights > 0

@@ -6,7 +6,7 @@ use bitvec::prelude::{BitSlice, Lsb0};
 use crate::clone::CloneRecord;
 use crate::error::Error;
 use crate::extent_map::ExtentMap;
-use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::geometry::{Extent, ExtentRange, index};
 use crate::group::{Group, GroupState};
 use crate::statistics::Statistics;
 
@@ -78,7 +78,9 @@ impl Group<'_> {
         // What a restore has yet to copy differs from every other Clone too, as soon as it is copied (R2).
         let restored =
             if clone.state().is_tracked() { self.restoring_delta().map_or(0, ExtentMap::count) } else { 0 };
-        let inherited = if clone.delta.inherits_intent { self.persistent.bits.count() } else { 0 };
+        let unproven = clone.unproven(self.geometry().all_extents()).map_or(0, ExtentRange::count);
+        let inherited = self.persistent.bits.count().saturating_add(unproven);
+        let inherited = if clone.delta.inherits_intent { inherited } else { 0 };
         let left = own.saturating_add(restored).saturating_add(inherited).min(self.geometry().extents());
         let absent = clone.record.state == crate::clone::CloneState::Absent;
         Ok(CloneInfo {
@@ -122,6 +124,9 @@ impl Group<'_> {
                 export(&delta.bits, range, bytes);
                 if delta.inherits_intent {
                     export(&self.persistent.bits, range, bytes);
+                    if let Some(unproven) = self.clone(lu).unproven(range) {
+                        fill(unproven, range, bytes);
+                    }
                 }
                 if let Some(restored) = self.restoring_delta().filter(|_| self.clone(lu).state().is_tracked())
                 {
@@ -133,20 +138,22 @@ impl Group<'_> {
     }
 }
 
+/// Sets the bits of these extents of the range.
+fn fill(extents: ExtentRange, range: ExtentRange, bytes: &mut [u8]) {
+    let Ok(bits) = BitSlice::<u8, Lsb0>::try_from_slice_mut(bytes) else { return };
+    let from = index(extents.first.0.wrapping_sub(range.first.0));
+    let to = index(extents.end.0.wrapping_sub(range.first.0));
+    if let Some(run) = bits.get_mut(from..to) {
+        run.fill(true);
+    }
+}
+
 /// Sets the bits that the map has in this range.
 fn export(map: &ExtentMap<'_>, range: ExtentRange, bytes: &mut [u8]) {
-    let Ok(bits) = BitSlice::<u8, Lsb0>::try_from_slice_mut(bytes) else {
-        return;
-    };
     let mut rest = range;
     while let Some(extent) = map.next_set_in(rest) {
         let end = map.next_clear_in(ExtentRange::new(extent, range.end)).unwrap_or(range.end);
-        let from = index(extent.0.wrapping_sub(range.first.0));
-        let to = index(end.0.wrapping_sub(range.first.0));
-        if let Some(run) = bits.get_mut(from..to) {
-            run.fill(true);
-        }
+        fill(ExtentRange::new(extent, end), range, bytes);
         rest.first = end;
     }
-    debug_assert_eq!(count(bits.len()) & 7, 0);
 }

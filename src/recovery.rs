@@ -19,6 +19,9 @@ use crate::operation::{Change, Operation, SLICE_EXTENTS};
 use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
 
+/// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far.
+const UNREAD_SEQUENCE: u64 = 1 << 48;
+
 /// A page that is being loaded.
 #[derive(Clone, Copy, Default)]
 pub struct Lane {
@@ -141,7 +144,7 @@ impl Group<'_> {
     }
 
     /// An earlier attempt may have left something.
-    fn clear_maps(&self, extents: ExtentRange) {
+    pub(crate) fn clear_maps(&self, extents: ExtentRange) {
         self.persistent.bits.clear_range(extents);
         self.protected_restore.bits.clear_range(extents);
         for (_, clone) in self.clones.iter() {
@@ -243,9 +246,11 @@ impl Group<'_> {
         for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.state() != CloneState::Absent) {
             clone.delta.bits.set_range(extents);
         }
-        // The next write must be newer than whatever lies there, and spare the copy that can be read.
-        let (copy, sequence) = older.map_or((0, 0), |(copy, header)| (copy, header.sequence));
+        // What memory says must be written, or the next Recovery could take the bits back. That write must be newer
+        // than whatever lies there unread, and spare the copy that can be read.
+        let (copy, sequence) = older.map_or((0, UNREAD_SEQUENCE), |(copy, header)| (copy, header.sequence));
         self.persistent.set_page(page, copy, sequence.saturating_add(1));
+        self.persistent.mark_page(page);
         self.raise(Event { kind: EventKind::PageDamaged, value: page, ..Event::default() });
         Ok(())
     }
@@ -271,9 +276,11 @@ impl Group<'_> {
     /// Adds what a Clone that was never synchronized to the end still lacks, a slice at a time (R73).
     fn fill_deltas(&mut self, start: &mut Start, from: Extent, buffers: &mut dyn MetadataBuffers) {
         let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
-        for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.record.full) {
-            let first = from.max(Extent(clone.record.synced_below));
-            clone.delta.bits.set_range(ExtentRange::new(first, end));
+        let slice = ExtentRange::new(from, end);
+        for (_, clone) in self.clones.iter() {
+            if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
+                clone.delta.bits.set_range(slice.intersection(unproven));
+            }
         }
         if end.0 < self.geometry().extents() {
             start.stage = StartStage::Filling(end);

@@ -69,6 +69,9 @@ impl Group<'_> {
             return Err(Error::NoLu);
         }
         self.state = GroupState::Starting;
+        // An earlier attempt may have failed.
+        self.metadata_failed = false;
+        self.superblock_unknown = false;
         self.activity = Activity::Start(Start {
             operation,
             stage: StartStage::Slots,

@@ -9,6 +9,7 @@
 
 use crate::clone::CloneState;
 use crate::cod_scoreboard::{Copy, CopyEngine};
+use crate::error;
 use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
@@ -136,16 +137,22 @@ impl Group<'_> {
         if copying || !left {
             return false;
         }
-        let failed = self.clone(clone).failed_extents > 0;
-        if failed {
-            self.clone_mut(clone).stalled = true;
-            let value = self.clone(clone).delta.bits.count();
-            self.raise(Event { kind: EventKind::Stalled, lu: Some(clone), status: 0, value });
+        let unflushed = if to == SOURCE { self.protected_restore.copied.count() } else { 0 };
+        let waiting = self.clone(clone).delta.bits.count().saturating_sub(unflushed);
+        if waiting <= self.clone(clone).failed_extents {
+            self.stall(clone, error::OK);
             return false;
         }
         let again = self.clone(clone).cursor > 0;
-        self.clone_mut(clone).cursor = 0;
+        self.clone_mut(clone).restart_pass();
         again
+    }
+
+    /// The engine waits for a resume.
+    pub(crate) fn stall(&mut self, lu: u32, status: i32) {
+        self.clone_mut(lu).stalled = true;
+        let value = self.clone(lu).delta.bits.count();
+        self.raise(Event { kind: EventKind::Stalled, lu: Some(lu), status, value });
     }
 
     /// A background copy failed. A run is tried again extent by extent; a single one is passed over.

@@ -78,8 +78,7 @@ impl Life {
                 65..=79 => drop(self.world.poll(self.rng.u32(1..6))),
                 80..=89 => drop(self.world.step(self.rng.u32(1..6))),
                 90..=98 => self.operate(),
-                _ if self.rng.usize(..3) == 0 => self.power_loss(),
-                _ => {}
+                _ => self.power_loss(),
             }
             self.follow();
         }
@@ -242,7 +241,10 @@ impl Life {
         self.world.check_lu_now(0);
         self.world.check_delta_maps();
         // SAFETY: a live group.
-        assert_eq!(self.world.run_operation(|group, tag| unsafe { clone_group_close(group, tag) }), CLONE_GROUP_OK);
+        assert_eq!(
+            self.world.run_operation(|group, tag| unsafe { clone_group_close(group, tag) }),
+            CLONE_GROUP_OK
+        );
         self.world.lose_power(|| false);
         self.recover();
         // SAFETY: no I/O is in flight.
@@ -254,7 +256,8 @@ fn seeds() -> Vec<u64> {
     if let Ok(seed) = std::env::var("CLONE_GROUP_SEED") {
         return vec![seed.parse().expect("CLONE_GROUP_SEED is a number")];
     }
-    let count = std::env::var("CLONE_GROUP_SEEDS").map_or(300, |count| count.parse().expect("CLONE_GROUP_SEEDS is a number"));
+    let count = std::env::var("CLONE_GROUP_SEEDS")
+        .map_or(300, |count| count.parse().expect("CLONE_GROUP_SEEDS is a number"));
     (0..count).collect()
 }
 

@@ -616,7 +616,7 @@ pub unsafe extern "C" fn clone_group_sync_step(group: *mut clone_group, budget: 
 pub unsafe extern "C" fn clone_group_io_complete(group: *mut clone_group, id: u64, status: i32) -> i32 {
     // SAFETY: the caller's promise about `group`.
     unsafe {
-        handle::with(group, |handle| {
+        handle::with_any(group, |handle| {
             handle.completions().complete(id, status)?;
             handle.wake();
             Ok(CLONE_GROUP_OK)

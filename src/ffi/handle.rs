@@ -156,6 +156,21 @@ pub(super) unsafe fn with(group: *mut clone_group, body: impl FnOnce(&Handle) ->
     guard(Some(handle), || body(handle))
 }
 
+/// As [`with`], for what must work on a poisoned group too: devices go on until they are done (R82).
+///
+/// # Safety
+/// As for [`with`].
+pub(super) unsafe fn with_any(
+    group: *mut clone_group,
+    body: impl FnOnce(&Handle) -> Result<i32, Error>,
+) -> i32 {
+    // SAFETY: the caller's promise.
+    match unsafe { live(group.cast()) } {
+        Some(handle) => guard(Some(handle), || body(handle)),
+        None => Error::Invalid.status(),
+    }
+}
+
 /// # Safety
 /// As for [`with`].
 unsafe fn live<'a>(handle: *mut Handle) -> Option<&'a Handle> {
@@ -224,7 +239,7 @@ pub(super) unsafe fn create(
 pub(super) unsafe fn destroy(handle: *mut Handle) -> Result<i32, Error> {
     // SAFETY: the caller's promise.
     let live = unsafe { live(handle) }.ok_or(Error::Invalid)?;
-    if live.polling.load(Ordering::Acquire) || live.locked(|group| group.ios_in_flight()) {
+    if live.polling.load(Ordering::Acquire) || live.locked(|group| group.devices_busy()) {
         return Err(Error::Busy);
     }
     live.live.store(0, Ordering::Release);

@@ -6,7 +6,7 @@ use super::handle::Handle;
 use super::structs;
 use super::types::*;
 use crate::error::Error;
-use crate::group::Action;
+use crate::group::{Action, Group};
 use crate::io::{Buffer, IoOffer, IoOperation};
 use crate::request::HostRequest;
 
@@ -19,30 +19,45 @@ pub(super) fn submit(handle: &Handle, request: HostRequest) -> Result<i32, Error
     let now_ns = clock(handle);
     // From the submission to the last leg without a gap, so that no poll sees a request that waits and is
     // attended.
-    let (slot, mut leg, mut status) = handle.locked(|group| {
+    let (slot, mut step) = handle.locked(|group| {
         group.set_time(now_ns);
         let slot = group.submit(request)?;
-        let leg = group.take_leg(slot);
-        let status = if leg.is_none() { group.leave(slot) } else { None };
-        Ok((slot, leg, status))
+        Ok((slot, next_step(group, slot)))
     })?;
-    while let Some(offer) = leg {
-        let result = call(handle, &offer);
-        (leg, status) = handle.locked(|group| {
-            group.returned(offer.slot, result, &mut buffers);
-            match group.take_leg(slot) {
-                None => (None, group.leave(slot)),
-                next => (next, None),
+    loop {
+        match step {
+            Step::Leg(offer) => {
+                let result = call(handle, &offer);
+                step = handle.locked(|group| {
+                    group.returned(offer.slot, result, &mut buffers);
+                    next_step(group, slot)
+                });
             }
-        });
+            Step::Left { status, wake } => {
+                if wake {
+                    handle.wake();
+                }
+                return Ok(status);
+            }
+        }
     }
-    match status {
-        Some(status) => Ok(status),
+}
+
+/// What the caller of a host request does next.
+enum Step {
+    /// Offer this leg to the controller.
+    Leg(IoOffer),
+    /// Return the status; something waits for a poll.
+    Left { status: i32, wake: bool },
+}
+
+fn next_step(group: &mut Group<'_>, slot: u16) -> Step {
+    match group.take_leg(slot) {
+        Some(offer) => Step::Leg(offer),
         None => {
-            if handle.locked(|group| group.wants_poll()) {
-                handle.wake();
-            }
-            Ok(CLONE_GROUP_PENDING)
+            let status = group.leave(slot).unwrap_or(CLONE_GROUP_PENDING);
+            // The end of this request may be what another one, or an operation, waits for.
+            Step::Left { status, wake: group.wants_poll() }
         }
     }
 }
@@ -59,6 +74,7 @@ pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32,
         group.begin_poll(extents);
     });
     let mut finished: Option<(u16, i32)> = None;
+    let mut at_rest = false;
     for _ in 0..callbacks {
         let action = handle.locked(|group| {
             if let Some((slot, result)) = finished.take() {
@@ -67,7 +83,10 @@ pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32,
             group.next_action(&mut buffers)
         });
         match action {
-            None => break,
+            None => {
+                at_rest = true;
+                break;
+            }
             Some(Action::Io(offer)) => finished = Some((offer.slot, call(handle, &offer))),
             Some(Action::Done { tag, status }) => done(handle, tag, status),
             Some(Action::Event(event)) => tell(handle, &event),
@@ -77,7 +96,8 @@ pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32,
         if let Some((slot, result)) = finished.take() {
             group.returned(slot, result, &mut buffers);
         }
-        group.outcome()
+        // A poll that used up its budget did not see whether anything is left.
+        if at_rest { group.outcome() } else { CLONE_GROUP_MORE }
     }))
 }
 

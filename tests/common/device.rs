@@ -53,6 +53,19 @@ impl Device {
         }
     }
 
+    /// A flush that covers this much failed, and the cache dropped what it should have written.
+    pub fn drop_cached(&mut self, sealed: &[(usize, u64)]) {
+        for entry in sealed {
+            if let Some(at) = self.cache.iter().position(|cached| cached == entry) {
+                self.cache.remove(at);
+            }
+        }
+        self.now.clone_from(&self.durable);
+        for &(block, value) in &self.cache {
+            self.now[block] = value;
+        }
+    }
+
     /// Power is lost. `open` are the writes under way. Of each block any version from the durable one to the
     /// last one may remain: each later version is kept or not by `fate`.
     pub fn lose_power(&mut self, open: &[(usize, u64)], fate: Fate) {

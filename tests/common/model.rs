@@ -80,6 +80,11 @@ impl Block {
         self.base.iter().chain(&self.recent).chain(&self.open).chain(&self.maybe).copied().collect()
     }
 
+    /// A flush failed: what was acknowledged and not flushed may be gone, or not.
+    pub fn lose_cached(&mut self) {
+        self.current = self.current.iter().chain(&self.base).chain(&self.recent).chain(&self.maybe).copied().collect();
+    }
+
     pub fn is_open(&self) -> bool {
         !self.open.is_empty()
     }

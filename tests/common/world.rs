@@ -137,11 +137,14 @@ impl World {
         let mut bytes = 0;
         // SAFETY: valid places.
         assert_eq!(unsafe { clone_group_metadata_size(&config(&profile), &mut bytes) }, CLONE_GROUP_OK);
-        let content = |lu: usize| (0..profile.blocks as u64).map(|block| (lu as u64 + 1) << 48 | block).collect();
+        let content =
+            |lu: usize| (0..profile.blocks as u64).map(|block| (lu as u64 + 1) << 48 | block).collect();
         let devices: Vec<Device> =
             (0..=profile.clones).map(|lu| Device::new(content(lu), profile.volatile)).collect();
-        let models =
-            devices.iter().map(|d| d.now.iter().map(|&value| Block::holding(vec![value])).collect()).collect();
+        let models = devices
+            .iter()
+            .map(|d| d.now.iter().map(|&value| Block::holding(vec![value])).collect())
+            .collect();
         let extents = profile.blocks.div_ceil(profile.extent_blocks);
         let inner = Inner {
             profile,
@@ -318,7 +321,14 @@ impl World {
     // ------------------------------------------------------------------- hosts
 
     /// Submits a host request. Returns its status if it is over or refused.
-    pub fn host(&self, operation: u32, lu: usize, first: usize, count: usize, fua: bool) -> (u64, Option<i32>) {
+    pub fn host(
+        &self,
+        operation: u32,
+        lu: usize,
+        first: usize,
+        count: usize,
+        fua: bool,
+    ) -> (u64, Option<i32>) {
         let tag = self.tag();
         self.catch_up();
         let (payload, value) = {
@@ -350,9 +360,15 @@ impl World {
             }
             if operation != CLONE_GROUP_IO_READ && operation != CLONE_GROUP_IO_FLUSH {
                 if lu == 0 {
-                    inner.fracture_values[first..first + count].iter_mut().for_each(|values| values.push(value));
+                    inner.fracture_values[first..first + count]
+                        .iter_mut()
+                        .for_each(|values| values.push(value));
                 }
-                for read in inner.hosts.values_mut().filter(|read| read.operation == CLONE_GROUP_IO_READ && read.lu == lu) {
+                for read in inner
+                    .hosts
+                    .values_mut()
+                    .filter(|read| read.operation == CLONE_GROUP_IO_READ && read.lu == lu)
+                {
                     for block in first.max(read.first)..(first + count).min(read.first + read.count) {
                         read.readable[block - read.first].push(value);
                     }
@@ -362,14 +378,23 @@ impl World {
             inner.hosts.insert(tag, op);
             (payload, value)
         };
-        trace(|| format!("host   {tag} operation {operation} LU {lu} blocks {first}..{} value {value:x}", first + count));
+        trace(|| {
+            format!(
+                "host   {tag} operation {operation} LU {lu} blocks {first}..{} value {value:x}",
+                first + count
+            )
+        });
         let flags = if fua { CLONE_GROUP_HOST_FUA } else { 0 };
         let (group, lu32, first64, count64) = (self.group(), lu as u32, first as u64, count as u64);
         // SAFETY: a live group; the payload lives in `hosts` until the request is done.
         let status = unsafe {
             match operation {
-                CLONE_GROUP_IO_READ => clone_group_host_read(group, lu32, first64, count64, payload, flags, tag),
-                CLONE_GROUP_IO_WRITE => clone_group_host_write(group, lu32, first64, count64, payload, flags, tag),
+                CLONE_GROUP_IO_READ => {
+                    clone_group_host_read(group, lu32, first64, count64, payload, flags, tag)
+                }
+                CLONE_GROUP_IO_WRITE => {
+                    clone_group_host_write(group, lu32, first64, count64, payload, flags, tag)
+                }
                 CLONE_GROUP_IO_FLUSH => clone_group_host_flush(group, lu32, tag),
                 CLONE_GROUP_IO_DISCARD => clone_group_host_discard(group, lu32, first64, count64, flags, tag),
                 _ => clone_group_host_write_zeroes(group, lu32, first64, count64, flags, tag),
@@ -388,8 +413,9 @@ impl World {
         let tag = self.tag();
         let payload = values.as_mut_ptr().cast();
         // SAFETY: the payload lives until the request is done, which is waited for.
-        let mut status =
-            unsafe { clone_group_host_read(self.group(), lu as u32, first as u64, count as u64, payload, 0, tag) };
+        let mut status = unsafe {
+            clone_group_host_read(self.group(), lu as u32, first as u64, count as u64, payload, 0, tag)
+        };
         for _ in 0..100_000 {
             if status != CLONE_GROUP_PENDING {
                 break;
@@ -462,7 +488,11 @@ impl World {
                 .filter(|held| held.io.lu as usize == lu && held.io.operation != CLONE_GROUP_IO_READ)
                 .flat_map(|held| {
                     let first = held.io.first_block as usize;
-                    held.values.iter().enumerate().map(move |(number, &value)| (first + number, value)).collect::<Vec<_>>()
+                    held.values
+                        .iter()
+                        .enumerate()
+                        .map(move |(number, &value)| (first + number, value))
+                        .collect::<Vec<_>>()
                 })
                 .collect();
             inner.devices[lu].lose_power(&open, fate);
@@ -552,7 +582,8 @@ impl World {
         match (&inner.restoring, info.restoring_lu) {
             (None, 0) => {}
             (Some(_), 0) => inner.restoring = None,
-            (Some((known, _, generation)), lu) if *known == lu as usize && *generation == info.restore_generation => {}
+            (Some((known, _, generation)), lu)
+                if *known == lu as usize && *generation == info.restore_generation => {}
             (_, lu) => inner.restore_began(lu as usize, info.restore_generation),
         }
     }
@@ -566,7 +597,11 @@ impl World {
             let inner = self.inner.borrow();
             for (number, value) in values.iter().enumerate() {
                 let legal = inner.models[lu][first + number].readable();
-                assert!(legal.contains(value), "LU {lu} block {} reads {value:#x}, legal {legal:x?}", first + number);
+                assert!(
+                    legal.contains(value),
+                    "LU {lu} block {} reads {value:#x}, legal {legal:x?}",
+                    first + number
+                );
             }
         }
     }
@@ -606,14 +641,24 @@ impl Inner {
         CLONE_GROUP_OK
     }
 
-    /// A failed write leaves the old or the new in each block (Pr: "what was written is undefined"); a failed
-    /// flush may have lost what it should have covered: then it is as if still in the cache.
+    /// A failed write leaves the old or the new in each block; a failed flush may have dropped what it should have
+    /// written (R24).
     fn perform_failure(&mut self, held: &Held) -> i32 {
         self.fault_seen = true;
         let (lu, first) = (held.io.lu as usize, held.io.first_block as usize);
         for (number, &value) in held.values.iter().enumerate() {
             if self.rng.bool() {
                 self.devices[lu].write(first + number, &[value], false);
+            }
+        }
+        if held.io.operation == CLONE_GROUP_IO_FLUSH && self.rng.bool() {
+            self.devices[lu].drop_cached(&held.sealed);
+            self.models[lu].iter_mut().for_each(Block::lose_cached);
+            let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
+            for read in readers {
+                for (number, legal) in read.readable.iter_mut().enumerate() {
+                    legal.extend(self.models[lu][read.first + number].readable());
+                }
             }
         }
         -5
@@ -669,9 +714,13 @@ impl Inner {
         }
         if lu == 0 && !host {
             let overlap = self.held.iter().any(|other| {
-                let host_write = other.io.flags & CLONE_GROUP_IO_HOST != 0 && other.io.operation != CLONE_GROUP_IO_READ;
+                let host_write =
+                    other.io.flags & CLONE_GROUP_IO_HOST != 0 && other.io.operation != CLONE_GROUP_IO_READ;
                 let end = other.io.first_block + other.io.block_count;
-                other.io.lu == 0 && host_write && other.io.first_block < io.first_block + io.block_count && io.first_block < end
+                other.io.lu == 0
+                    && host_write
+                    && other.io.first_block < io.first_block + io.block_count
+                    && io.first_block < end
             });
             assert!(!overlap, "a copy and a host write of the same blocks are under way together (I6)");
         }
@@ -777,7 +826,10 @@ impl Inner {
         let content = self.devices[lu].now.clone();
         for (block, value) in content.iter().enumerate() {
             let legal = &self.fracture_values[block];
-            assert!(legal.contains(value), "fractured LU {lu} block {block} holds {value:#x}, legal {legal:x?} (R55)");
+            assert!(
+                legal.contains(value),
+                "fractured LU {lu} block {block} holds {value:#x}, legal {legal:x?} (R55)"
+            );
         }
         self.models[lu] = content.iter().map(|&value| Block::holding(vec![value])).collect();
         self.usable[lu] = true;
@@ -821,7 +873,18 @@ pub fn trace(line: impl FnOnce() -> String) {
 }
 
 fn describe(io: &clone_group_io) -> String {
-    let names = ["", "read", "write", "flush", "discard", "zeroes", "copy", "persist-read", "persist-write", "persist-flush"];
+    let names = [
+        "",
+        "read",
+        "write",
+        "flush",
+        "discard",
+        "zeroes",
+        "copy",
+        "persist-read",
+        "persist-write",
+        "persist-flush",
+    ];
     let kind = names[io.operation as usize];
     let (end, flags) = (io.first_block + io.block_count, io.flags);
     if io.operation >= CLONE_GROUP_IO_PERSIST_READ {
@@ -908,7 +971,8 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     } else {
         Vec::new()
     };
-    let sealed = if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
+    let sealed =
+        if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
     let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal() };
     let off = inner.steps >= inner.power_fails_at;
     if !off && inner.rng.u32(..256) < inner.profile.immediate {
@@ -941,7 +1005,9 @@ unsafe extern "C" fn event(context: *mut c_void, event: *const clone_group_event
 }
 
 fn told(inner: &mut Inner, event: &clone_group_event) {
-    trace(|| format!("event {} LU {} value {} status {}", event.kind, event.lu as i32, event.value, event.status));
+    trace(|| {
+        format!("event {} LU {} value {} status {}", event.kind, event.lu as i32, event.value, event.status)
+    });
     inner.events.push((event.kind, event.lu, event.status));
     match event.kind {
         CLONE_GROUP_EVENT_RESTORED => inner.restoring = None,
