@@ -82,7 +82,9 @@ impl Block {
 
     /// A flush failed: what was acknowledged and not flushed may be gone, or not.
     pub fn lose_cached(&mut self) {
-        self.current = self.current.iter().chain(&self.base).chain(&self.recent).chain(&self.maybe).copied().collect();
+        // A later flush that works does not make it durable (R24).
+        self.maybe.append(&mut self.recent);
+        self.current = self.current.iter().chain(&self.base).chain(&self.maybe).copied().collect();
     }
 
     pub fn is_open(&self) -> bool {
