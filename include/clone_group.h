@@ -719,7 +719,8 @@ int32_t clone_group_recover(struct clone_group *group,
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or the status
 // of the write or flush that failed (the group is closed all the same, as after
-// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY.
+// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
 int32_t clone_group_close(struct clone_group *group, uint64_t tag);
 
 // Writes all metadata anew, after a write of it failed (R33), and leaves

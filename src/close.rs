@@ -48,7 +48,9 @@ impl Group<'_> {
                 if self.requests_used() == 0 && !copying {
                     let ticket = self.new_ticket();
                     for lu in 0..self.config.lus() {
-                        self.lu_mut(lu).want_flush(ticket);
+                        if self.is_member(lu) {
+                            self.lu_mut(lu).want_flush(ticket);
+                        }
                     }
                     close.stage = CloseStage::Flushing(ticket);
                 }
@@ -84,12 +86,14 @@ impl Group<'_> {
         self.activity = Activity::Close(close);
     }
 
+    fn is_member(&self, lu: u32) -> bool {
+        lu == SOURCE || self.clone(lu).state() != CloneState::Absent
+    }
+
     fn close_flushed(&mut self, close: &mut Close, ticket: Ticket) {
         let mut waiting = false;
-        for lu in 0..self.config.lus() {
-            let member = lu == SOURCE || self.clone(lu).state() != CloneState::Absent;
+        for lu in (0..self.config.lus()).filter(|&lu| self.is_member(lu)) {
             match self.lu(lu).flushed(ticket) {
-                _ if !member => {}
                 Flushed::Waiting => waiting = true,
                 Flushed::Done => {}
                 // Nothing is certain of that LU: the maps stay as they are, which is safe.

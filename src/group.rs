@@ -16,10 +16,10 @@ use crate::error::{self, Error};
 use crate::event::{EVENTS_MAX, Event, EventKind, Notice};
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
-use crate::intent_sweeper::IntentSweeper;
+use crate::intent_sweeper::{IntentSweeper, SweepStage};
 use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
 use crate::lu::{Lu, LuFlags, Ticket};
-use crate::metadata_writer::{MetadataBuffers, MetadataWriter};
+use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
 use crate::operation::Activity;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
@@ -468,10 +468,11 @@ impl<'a> Group<'a> {
         if result <= error::OK {
             return result;
         }
-        let lu = self.ios[slot].lu;
+        let io = &self.ios[slot];
+        let lu = (io.lu < self.config.lus()).then_some(io.lu);
         let value = u64::from(result.unsigned_abs());
         let status = Error::CallbackResult.status();
-        self.raise(Event { kind: EventKind::CallbackResult, lu: Some(lu), status, value });
+        self.raise(Event { kind: EventKind::CallbackResult, lu, status, value });
         status
     }
 
@@ -555,7 +556,7 @@ impl<'a> Group<'a> {
             if !self.ready.is_empty() || !self.notices.is_empty() {
                 return;
             }
-            let before = (self.activity, self.sweeper.position());
+            let before = self.positions();
             self.advance_activity(buffers);
             self.advance_queue();
             self.advance_writer(buffers);
@@ -564,11 +565,16 @@ impl<'a> Group<'a> {
             self.advance_sync_engine();
             self.advance_copy_flush();
             self.start_flushes();
-            self.moved = before != (self.activity, self.sweeper.position()) || self.queue.changed;
+            self.moved = before != self.positions() || self.queue.changed;
             if !self.moved {
                 return;
             }
         }
+    }
+
+    /// Where the machines stand that may move without an I/O.
+    fn positions(&self) -> (Activity, SweepStage, CommitStage) {
+        (self.activity, self.sweeper.position(), self.writer.position())
     }
 
     /// What a poll that has nothing more to do returns.

@@ -99,6 +99,11 @@ impl<'a> MetadataWriter<'a> {
         }
     }
 
+    /// How far the superblock is: to see whether it moves.
+    pub fn position(&self) -> CommitStage {
+        self.commit
+    }
+
     /// Takes the result of a commit that is over.
     pub fn take_commit(&mut self) -> Option<i32> {
         let CommitStage::Over(status) = self.commit else {

@@ -391,7 +391,9 @@ impl Group<'_> {
     }
 
     fn end_transition(&mut self, transition: Transition, status: i32) {
-        if let (Change::FinishRestore(lu), true) = (transition.change, status != error::OK) {
+        // A host write that came meanwhile is no failure: the end of the restore is due again later.
+        let failed = status != error::OK && status != Error::State.status();
+        if let (Change::FinishRestore(lu), true) = (transition.change, failed) {
             // Not again and again: a flush that fails is not retried until it works (R24).
             self.stall(lu, status);
         }

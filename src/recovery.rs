@@ -40,6 +40,10 @@ impl Group<'_> {
             self.load_superblock(image)?;
             self.writer.newest = slot;
             self.writer.sequence = sequence;
+            // A power loss between the two writes of a change left one slot behind: bring it up to date soon, or
+            // damage of the newest one would take the group back in time (R31).
+            let other = start.slots.get(usize::from(slot ^ 1)).copied().unwrap_or_default();
+            self.record_due = !matches!(other, Slot::Valid(_)) || self.slots_differ(buffers);
             Ok(())
         });
         match result {
@@ -49,6 +53,16 @@ impl Group<'_> {
             }
             Err(error) => self.end_start(start.tag, Err(error)),
         }
+    }
+
+    fn slots_differ(&self, buffers: &mut dyn MetadataBuffers) -> bool {
+        let length = index(self.persistent.layout().superblock_bytes());
+        let mut crc = [0; 2];
+        for (number, crc) in crc.iter_mut().enumerate() {
+            let image = buffers.get(crate::geometry::slot(number)).get(..length).unwrap_or_default();
+            *crc = superblock::content_crc(image);
+        }
+        crc[0] != crc[1]
     }
 
     fn load_superblock(&mut self, image: &[u8]) -> Result<(), Error> {

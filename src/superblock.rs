@@ -20,6 +20,7 @@ const FLAG_SOURCE_INVALID: u32 = 0x2;
 const RECORD_FULL: u32 = 0x1;
 const RECORD_FAILED: u32 = 0x2;
 const RECORDS_AT: usize = 128;
+const SEQUENCE_AT: usize = 32;
 
 /// The durable state of a group, but for its Clones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -120,21 +121,30 @@ fn inspect_parts(image: &[u8]) -> Option<Slot> {
     }
     let version = reader.u32()?;
     let superblock_bytes = index(u64::from(reader.u32()?));
-    // The length is what this slot was written with, which is not what the configuration asks for
-    // if the group was made for another number of Clones.
+    // Magic, version, length and the checksum at the end stay where they are in every version. The length is
+    // what this slot was written with: more than was read if the group was made for more Clones.
     let Some((body, crc)) =
         image.get(..superblock_bytes).and_then(|whole| whole.split_last_chunk::<CRC_BYTES>())
     else {
-        return Some(if version == FORMAT_VERSION { Slot::Longer } else { Slot::Unknown });
+        return Some(Slot::Longer);
     };
-    if version != FORMAT_VERSION {
-        return Some(Slot::Unknown);
-    }
     if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
         return Some(Slot::Damaged);
     }
+    if version != FORMAT_VERSION {
+        return Some(Slot::Unknown);
+    }
     reader.at = reader.at.saturating_add(16);
     Some(Slot::Valid(reader.u64()?))
+}
+
+/// A checksum of what a slot says but for its sequence number: two slots that agree have the same.
+pub fn content_crc(image: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(image.get(..SEQUENCE_AT).unwrap_or_default());
+    let end = image.len().saturating_sub(CRC_BYTES);
+    hasher.update(image.get(SEQUENCE_AT + 8..end).unwrap_or_default());
+    hasher.finalize()
 }
 
 /// Checks a valid superblock against the configuration, and returns the state of the group (R32, R79).

@@ -237,6 +237,13 @@ impl Life {
         for lu in 1..=self.world.inner.borrow().profile.clones {
             let state = self.world.clone_info(lu).state;
             assert_ne!(state, CLONE_GROUP_CLONE_SYNCHRONIZING, "the Synchronization of {lu} does not end");
+            if state == CLONE_GROUP_CLONE_SYNCHRONIZED {
+                let inner = self.world.inner.borrow();
+                assert_eq!(
+                    inner.devices[0].now, inner.devices[lu].now,
+                    "LU {lu} is Synchronized and not equal"
+                );
+            }
         }
         self.world.check_lu_now(0);
         self.world.check_delta_maps();

@@ -59,7 +59,7 @@ pub extern "C" fn clone_group_status_text(status: i32) -> *const c_char {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clone_group_config_init(config: *mut clone_group_config, struct_size: u32) -> i32 {
     // SAFETY: the caller's promise is the one that `init` asks for.
-    unsafe { structs::init(config.cast(), struct_size, size_of::<clone_group_config>()) }
+    unsafe { structs::init(config.cast(), struct_size) }
 }
 
 /// Fills `ops` with NULLs and its size, as clone_group_config_init() does.
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn clone_group_config_init(config: *mut clone_group_config
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clone_group_ops_init(ops: *mut clone_group_ops, struct_size: u32) -> i32 {
     // SAFETY: the caller's promise is the one that `init` asks for.
-    unsafe { structs::init(ops.cast(), struct_size, size_of::<clone_group_ops>()) }
+    unsafe { structs::init(ops.cast(), struct_size) }
 }
 
 /// How much memory a group of this configuration uses, all of it: maps, request
@@ -257,7 +257,8 @@ pub unsafe extern "C" fn clone_group_recover(group: *mut clone_group, flags: u32
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or the status
 /// of the write or flush that failed (the group is closed all the same, as after
-/// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY.
+/// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -637,7 +638,7 @@ pub unsafe extern "C" fn clone_group_io_complete(group: *mut clone_group, id: u6
 pub unsafe extern "C" fn clone_group_query(group: *mut clone_group, info: *mut clone_group_info) -> i32 {
     // SAFETY: the caller's promise about both pointers.
     unsafe {
-        handle::with(group, |handle| {
+        handle::with_any(group, |handle| {
             let filled = structs::group_info(handle.locked(|group| group.info()), handle.is_poisoned());
             structs::output_prefix(info, filled)
         })
@@ -659,7 +660,7 @@ pub unsafe extern "C" fn clone_group_clone_query(
 ) -> i32 {
     // SAFETY: the caller's promise about both pointers.
     unsafe {
-        handle::with(group, |handle| {
+        handle::with_any(group, |handle| {
             let filled = structs::clone_info(lu, handle.locked(|group| group.clone_info(lu))?);
             structs::output_prefix(info, filled)
         })
@@ -680,7 +681,7 @@ pub unsafe extern "C" fn clone_group_statistics_query(
 ) -> i32 {
     // SAFETY: the caller's promise about both pointers.
     unsafe {
-        handle::with(group, |handle| {
+        handle::with_any(group, |handle| {
             let filled = structs::statistics(&handle.locked(|group| group.statistics()));
             structs::output_prefix(statistics, filled)
         })

@@ -21,16 +21,15 @@ fn size_field<T>() -> u32 {
 ///
 /// # Safety
 /// `place` is NULL or points to `struct_size` writable bytes, aligned for `u32`.
-pub(super) unsafe fn init(place: *mut u8, struct_size: u32, known: usize) -> i32 {
+pub(super) unsafe fn init(place: *mut u8, struct_size: u32) -> i32 {
     let bytes = crate::geometry::index(u64::from(struct_size));
     if place.is_null() || bytes < size_of::<u32>() {
         return CLONE_GROUP_ERR_INVALID;
     }
-    let noted = bytes.min(known);
     // SAFETY: the caller's promise; at most `struct_size` bytes are written.
     unsafe {
         place.write_bytes(0, bytes);
-        place.cast::<u32>().write_unaligned(count32(crate::geometry::count(noted)));
+        place.cast::<u32>().write_unaligned(struct_size);
     }
     CLONE_GROUP_OK
 }

@@ -90,6 +90,7 @@ pub fn compile(name: &str, sources: &[PathBuf], defines: &[&str]) -> Option<Path
         .args(["-g", "-pthread", "-Iinclude", "-Itests/c", "-o"])
         .arg(&program)
         .args(defines)
+        .args((!cfg!(feature = "bare-names")).then_some("-DCLONE_GROUP_NO_BARE_NAMES"))
         .args(sources)
         .arg(joined("-L", out()))
         .arg("-lclone_group")

@@ -654,7 +654,8 @@ impl Inner {
         if held.io.operation == CLONE_GROUP_IO_FLUSH && self.rng.bool() {
             self.devices[lu].drop_cached(&held.sealed);
             self.models[lu].iter_mut().for_each(Block::lose_cached);
-            let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
+            let readers =
+                self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
             for read in readers {
                 for (number, legal) in read.readable.iter_mut().enumerate() {
                     legal.extend(self.models[lu][read.first + number].readable());

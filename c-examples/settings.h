@@ -1,0 +1,26 @@
+// What the user asked for.
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include <stdint.h>
+
+enum { LUS = 3, HOSTS_MOST = 64, WORKERS_MOST = 64 };
+
+struct settings {
+    const char *dir;            // NULL: a fresh folder, removed at the end
+    uint64_t lu_blocks;
+    uint32_t extent_blocks;
+    uint64_t extents;
+    uint64_t seed;
+    uint32_t hosts;
+    uint32_t workers;
+    int volatile_cache;
+    int host_durable;
+    int redirect_reads;
+};
+
+// Reads the command line. Returns 1 to go on, 0 if --help was answered, and -1
+// after it has named on stderr what is wrong.
+int settings_parse(struct settings *settings, int argc, char **argv);
+
+#endif
