@@ -158,7 +158,7 @@ impl Drop for Array {
 /// Requests that need nothing, and the first write to an extent.
 fn hosts(criterion: &mut Criterion) {
     let extents = 1 << 20;
-    let mut array = Array::new(extents, false);
+    let array = Array::new(extents, false);
     criterion.bench_function("host read, passed through", |bench| bench.iter(|| black_box(array.read(5))));
     let first = array.write(5, 0, 1);
     array.wait(|_| first);
@@ -179,7 +179,7 @@ fn cod(criterion: &mut Criterion) {
     criterion.bench_function("host write with a copy on demand", |bench| {
         bench.iter_custom(|rounds| {
             let extents = rounds.next_power_of_two().max(1 << 12);
-            let mut array = Array::new(extents, false);
+            let array = Array::new(extents, false);
             for extent in 0..rounds {
                 let status = array.write(extent, 0, 1);
                 array.wait(|_| status);
@@ -204,7 +204,7 @@ fn start_and_recovery(criterion: &mut Criterion) {
             |bench| {
                 bench.iter_custom(|rounds| {
                     let mut spent = Duration::ZERO;
-                    let mut array = Array::new(extents, false);
+                    let array = Array::new(extents, false);
                     for _ in 0..rounds {
                         let status = array.write(0, 0, extents / 2 * EXTENT_BLOCKS);
                         array.wait(|_| status);
@@ -245,7 +245,7 @@ fn throughput(criterion: &mut Criterion) {
     let bytes = extents * EXTENT_BLOCKS * BLOCK_BYTES;
     let mut group = criterion.benchmark_group("restore of 256 MiB");
     group.throughput(Throughput::Bytes(bytes)).sample_size(10);
-    let mut array = Array::new(extents, true);
+    let array = Array::new(extents, true);
     group.bench_function("Protected Restore", |bench| {
         bench.iter_custom(|rounds| {
             let mut spent = Duration::ZERO;

@@ -15,11 +15,10 @@ static int32_t result;
 // call clone_group_io_complete() when it is over.
 static int32_t transfer(void *context, const struct clone_group_io *io)
 {
+    (void)context;
     int persistent = io->lu == CLONE_GROUP_LU_NONE;
     unsigned char *place = (persistent ? metadata : lus[io->lu]) + io->offset_bytes;
     unsigned char *data = io->payload ? io->payload : io->buffer;
-
-    (void)context;
     if (io->operation == (persistent ? CLONE_GROUP_IO_PERSIST_READ : CLONE_GROUP_IO_READ))
         memcpy(data, place, io->length_bytes);
     else
@@ -46,33 +45,33 @@ static void finish(int32_t status)
 
 int main(void)
 {
-    unsigned char garbage[BLOCK] = "garbage", news[BLOCK] = "news", seen[BLOCK];
     struct clone_group_config config;
-    struct clone_group_ops ops;
-    struct clone_group_lu lu = {.struct_size = sizeof lu};
-    uint64_t metadata_bytes;
-
     clone_group_config_init(&config, sizeof config);
     config.lu_blocks = BLOCKS;
     memcpy(config.group_id, "any random bytes", 16);
+    struct clone_group_ops ops;
     clone_group_ops_init(&ops, sizeof ops);
     ops.read = ops.write = ops.persist_read = ops.persist_write = transfer;
     ops.done = done;
+    uint64_t metadata_bytes;
     finish(clone_group_metadata_size(&config, &metadata_bytes));
     metadata = calloc(1, metadata_bytes);
     finish(clone_group_create(&config, &ops, NULL, 0, &group));
-    for (uint32_t n = SOURCE; n <= CLONE; n++, lu.identity[0]++)
+    for (uint32_t n = SOURCE; n <= CLONE; n++) {
+        struct clone_group_lu lu = {.struct_size = sizeof lu, .identity = {n}};
         finish(clone_group_lu_attach(group, n, &lu));
+    }
     finish(clone_group_format(group, 0, 0));
-    memset(lus[SOURCE], 'x', sizeof lus[SOURCE]);
+    memset(lus[SOURCE], 'x', sizeof lus[SOURCE]); // what the hosts have so far
     finish(clone_group_clone_add(group, CLONE, 0));
     finish(clone_group_synchronize(group, CLONE, 0));
     while (clone_group_sync_step(group, 16) > 0) {}
-    finish(clone_group_fracture(group, CLONE, NULL, 0, 0));
+    finish(clone_group_fracture(group, CLONE, NULL, 0, 0)); // a point in time
 
+    unsigned char garbage[BLOCK] = "garbage", news[BLOCK] = "news", seen[BLOCK];
     finish(clone_group_host_write(group, SOURCE, 9, 1, garbage, 0, 0)); // the disaster
     finish(clone_group_protected_restore(group, CLONE, 0));
-    finish(clone_group_host_read(group, SOURCE, 9, 1, seen, 0, 0)); // restored at once
+    finish(clone_group_host_read(group, SOURCE, 9, 1, seen, 0, 0)); // restored, at once
     finish(clone_group_host_write(group, SOURCE, 7, 1, news, 0, 0)); // hosts go on
     while (clone_group_sync_step(group, 16) > 0) {}
     memcpy(lus[CLONE] + 7 * BLOCK, news, BLOCK); // so must the Source be now

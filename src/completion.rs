@@ -12,7 +12,7 @@
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::Error;
-use crate::geometry::{index, slot};
+use crate::geometry::{WORD_BITS, index, slot};
 
 /// The phase is in the low bits of the state, the generation above them.
 const PHASE_BITS: u32 = 2;
@@ -133,8 +133,6 @@ impl<'a> Completions<'a> {
         Some(status)
     }
 }
-
-const WORD_BITS: usize = size_of::<usize>() * 8;
 
 /// The free state of the generation after this one; it wraps.
 fn next_generation(state: u32) -> u32 {

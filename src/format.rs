@@ -51,22 +51,19 @@ impl Group<'_> {
     }
 
     pub(crate) fn advance_format(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
-        match start.stage {
+        let stage = start.stage;
+        match stage {
             StartStage::Invalidating if start.open == 0 => {
                 start.stage = StartStage::InvalidFlush(self.flush_area());
             }
-            StartStage::InvalidFlush(ticket) => {
-                if self.area_flushed(start, ticket) {
-                    start.next = 0;
-                    start.stage = StartStage::Pages;
-                }
+            StartStage::InvalidFlush(ticket) if self.area_flushed(start, ticket) => {
+                start.next = 0;
+                start.stage = StartStage::Pages;
             }
             StartStage::Pages => self.format_pages(start, buffers),
-            StartStage::PageFlush(ticket) => {
-                if self.area_flushed(start, ticket) {
-                    start.stage = StartStage::Committing;
-                    self.begin_commit(Change::Record, buffers);
-                }
+            StartStage::PageFlush(ticket) if self.area_flushed(start, ticket) => {
+                start.stage = StartStage::Committing;
+                self.begin_commit(Change::Record, buffers);
             }
             StartStage::Committing => {
                 if let Some(status) = self.writer.take_commit() {

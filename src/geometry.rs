@@ -228,6 +228,9 @@ impl DivCeilShift for u64 {
     }
 }
 
+/// Bits of a machine word.
+pub const WORD_BITS: usize = usize::BITS as usize;
+
 /// An index into memory. On a 32-bit machine it saturates, and the access finds nothing.
 pub fn index(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)

@@ -333,10 +333,10 @@ impl Group<'_> {
         }
         if let Some((operation, tag)) = self.asked_for.take() {
             self.begin_operation(operation, tag);
-        } else if !self.metadata_failed {
-            if let Some(change) = self.change_due() {
-                self.begin_transition(change, None);
-            }
+        } else if !self.metadata_failed
+            && let Some(change) = self.change_due()
+        {
+            self.begin_transition(change, None);
         }
     }
 
@@ -504,10 +504,8 @@ impl Group<'_> {
         }
         // What was allowed at the beginning may not be any more: a leg of the drain failed (R56).
         self.check_change(change)?;
-        if let Change::FinishRestore(_) = change {
-            if !self.restore_is_over() {
-                return Err(Error::State);
-            }
+        if matches!(change, Change::FinishRestore(_)) && !self.restore_is_over() {
+            return Err(Error::State);
         }
         self.begin_commit(change, buffers);
         Ok(TransitionStage::Committing)

@@ -209,10 +209,10 @@ impl Group<'_> {
                 map_page::decode(image, crate::config::COLUMNS, layout.page_extents()).filter(|header| {
                     readable && header.group_id == self.config.group_id && header.page == lane.page
                 });
-            if let Some(header) = header {
-                if newest.is_none_or(|(_, newer)| header.sequence > newer.sequence) {
-                    newest = Some((copy, header));
-                }
+            if let Some(header) = header
+                && newest.is_none_or(|(_, newer)| header.sequence > newer.sequence)
+            {
+                newest = Some((copy, header));
             }
         }
         let unreadable = lane.statuses.iter().any(|&status| status != error::OK);

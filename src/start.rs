@@ -86,11 +86,9 @@ impl Group<'_> {
     }
 
     pub(crate) fn advance_start(&mut self, mut start: Start, buffers: &mut dyn MetadataBuffers) {
-        if start.open == 0 {
-            if let Some(error) = start.error {
-                self.end_start(start.tag, Err(error));
-                return;
-            }
+        if let (0, Some(error)) = (start.open, start.error) {
+            self.end_start(start.tag, Err(error));
+            return;
         }
         let formatting = matches!(start.operation, Operation::Format { .. });
         match start.stage {

@@ -129,6 +129,7 @@ fn recover_and_finish(world: &mut World, snapshot: &[u64]) {
     let differs = world.clone_info(1).extents_left;
     let before = world.statistics();
     world.inner.borrow_mut().note_fracture();
+    // SAFETY: a live group.
     let again = world.run_operation(|group, tag| unsafe { clone_group_protected_restore(group, 1, tag) });
     assert_eq!(again, CLONE_GROUP_OK);
     world.settle();

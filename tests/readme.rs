@@ -27,8 +27,7 @@ const COMMANDS: [(&str, &str, &str); 6] = [
         "--no-default-features --features std",
     ),
     (
-        "cargo rustc --config 'profile.firmware.package.crc32fast.opt-level=3' --lib --crate-type staticlib \
-         --no-default-features --profile firmware",
+        "cargo rustc --lib --crate-type staticlib --no-default-features --profile firmware",
         ".ci/run",
         "--crate-type staticlib --no-default-features --profile firmware",
     ),

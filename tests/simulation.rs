@@ -164,11 +164,11 @@ impl Life {
 
     /// What happened since the last turn?
     fn follow(&mut self) {
-        if let Some((step, tag)) = self.pending {
-            if let Some(status) = self.world.done_operation(tag) {
-                self.pending = None;
-                self.done(step, status);
-            }
+        if let Some((step, tag)) = self.pending
+            && let Some(status) = self.world.done_operation(tag)
+        {
+            self.pending = None;
+            self.done(step, status);
         }
     }
 
@@ -176,12 +176,9 @@ impl Life {
         if status != CLONE_GROUP_OK {
             return;
         }
-        match step {
-            Step::Restore(lu) => {
-                let inner = self.world.inner.borrow();
-                self.snapshot = Some((lu, inner.devices[lu].now.clone()));
-            }
-            _ => {}
+        if let Step::Restore(lu) = step {
+            let inner = self.world.inner.borrow();
+            self.snapshot = Some((lu, inner.devices[lu].now.clone()));
         }
     }
 
@@ -248,10 +245,8 @@ impl Life {
         self.world.check_lu_now(0);
         self.world.check_delta_maps();
         // SAFETY: a live group.
-        assert_eq!(
-            self.world.run_operation(|group, tag| unsafe { clone_group_close(group, tag) }),
-            CLONE_GROUP_OK
-        );
+        let close = |group, tag| unsafe { clone_group_close(group, tag) };
+        assert_eq!(self.world.run_operation(close), CLONE_GROUP_OK);
         self.world.lose_power(|| false);
         self.recover();
         // SAFETY: no I/O is in flight.

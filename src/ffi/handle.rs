@@ -56,11 +56,11 @@ impl Handle {
 
     /// Tells a sleeping controller that there is work for a poll.
     pub(super) fn wake(&self) {
-        if let Some(wake) = self.ops.wake {
-            if !self.awake.swap(true, Ordering::AcqRel) {
-                // SAFETY: the controller's own function and context.
-                unsafe { wake(self.ops.context) };
-            }
+        if let Some(wake) = self.ops.wake
+            && !self.awake.swap(true, Ordering::AcqRel)
+        {
+            // SAFETY: the controller's own function and context.
+            unsafe { wake(self.ops.context) };
         }
     }
 
