@@ -53,7 +53,8 @@ static void choose_range(struct host *host, uint64_t *first, uint64_t *count)
 {
     const struct settings *settings = host->all->settings;
     const struct extents *corrupted = host->all->corrupted;
-    uint64_t small = settings->extent_blocks < SMALL_BLOCKS ? settings->extent_blocks : SMALL_BLOCKS;
+    uint32_t small = settings->extent_blocks < SMALL_BLOCKS ? settings->extent_blocks
+                                                            : SMALL_BLOCKS;
     uint64_t extent = random_below(&host->random, 4) == 0
         ? corrupted->extents[random_below(&host->random, corrupted->count)]
         : random_below(&host->random, settings->extents);

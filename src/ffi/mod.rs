@@ -1,6 +1,7 @@
 //! The C ABI, and the only unsafe code: it checks every argument, carves the workspace, and calls the
 //! controller. No callback is called with the lock held.
 
+#[cfg(feature = "bare-names")]
 pub mod bare_names;
 pub mod calls;
 mod handle;
