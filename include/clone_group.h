@@ -4,6 +4,67 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// clone_group: a Source, its Clones, and Protected Restore.
+//
+// The library does no I/O of its own. A controller makes a group with its
+// callbacks (clone_group_ops), tells which LUs there are, feeds host requests in,
+// and polls. The life of a group: clone_group_create(), clone_group_lu_attach()
+// for each LU, clone_group_format() once or clone_group_recover() at every later
+// start, then clone_group_clone_add(), clone_group_synchronize(),
+// clone_group_fracture(), clone_group_protected_restore(), with host requests all
+// the while, and at the end clone_group_close() and clone_group_destroy().
+//
+// LUs are numbered: 0 is the Source, 1 to clones_max are the Clones. All are
+// equally long. Names end in their unit; an index counts from 0. R-numbers name
+// the rules of the protocol (docs/protocol.md).
+//
+// Contexts, as the functions name them:
+//   any thread    also concurrently with every other call. Takes one short spin
+//                 lock; never waits for I/O.
+//   any context   also interrupt and signal handlers. Takes no lock.
+// Where an interrupt handler other than clone_group_io_complete() calls into a
+// group, give enter_critical and leave_critical.
+//
+// Status: 0 is done, positive numbers are outcomes, negative numbers are errors;
+// nothing is written to an output on an error. A request - host or operation -
+// that returns CLONE_GROUP_PENDING is followed by exactly one `done` call with its
+// tag; one that returns anything else is over. Tags are the caller's own.
+//
+// Host requests: `payload` travels unchanged to the read or write callback - a
+// buffer, an iovec, a scatter list - and must stay as it is until the request is
+// done. A request is never split. Each returns
+//   CLONE_GROUP_OK        done, no `done` call follows
+//   CLONE_GROUP_PENDING   one `done` call with `tag` follows
+//   CLONE_GROUP_ERR_BUSY  no free request slot: poll, then try again
+//   CLONE_GROUP_ERR_INVALID, _RANGE, _NO_LU, _NOT_READY, _CLOSED
+//   CLONE_GROUP_ERR_STATE the Clone is not fractured
+//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED
+//   any negative status of a callback
+//
+// Operations on the group and its Clones run one at a time; CLONE_GROUP_ERR_BUSY
+// says that another one still does. Each is one change of the superblock: after a
+// power loss it happened or it did not (R31).
+
+// Memory that a group needs at most, for static arrays; what it needs exactly
+// clone_group_workspace_size() tells. `extents` is lu_blocks / extent_blocks,
+// rounded up; the other arguments are the fields of clone_group_config, with
+// their defaults written out.
+#define CLONE_GROUP_WORKSPACE_BYTES(extents, clones_max, requests_max,         \
+                                    copies_max, copy_buffer_bytes,             \
+                                    persist_unit_bytes, page_bytes,            \
+                                    page_writes_max, buffer_align_bytes)       \
+    (16384 + 512 * ((clones_max) + 2) + 384 * (requests_max)                   \
+     + 384 * ((copies_max) + (page_writes_max) + (clones_max) + 32)            \
+     + ((clones_max) + 4) * ((extents) / 8 + (extents) / 100 + 128)            \
+     + ((extents) / 4096 + 16)                                                 \
+     + ((extents) / ((((page_bytes) - 64) / 16) * 64) + 1) * 40                \
+     + (page_bytes) + 512                                                      \
+     + (copies_max) * ((copy_buffer_bytes) + (buffer_align_bytes))             \
+     + ((page_writes_max) + 4)                                                 \
+           * ((page_bytes) + 132 + 128 * (clones_max) + (persist_unit_bytes)   \
+              + (buffer_align_bytes)))
+
+
 // Version of the C ABI that this header describes. The library is compatible
 // with every program that was built for the same value.
 #define CLONE_GROUP_ABI_VERSION 1
@@ -395,8 +456,10 @@ struct clone_group_event {
     int32_t status;
     // See the kind.
     uint64_t value;
-    // The kind and its meaning as a text. Static.
+    // What it means, in a sentence. Static.
     const char *text;
+    // The name of the kind, such as "CLONE_GROUP_EVENT_RESTORED". Static.
+    const char *name;
 };
 
 // The callbacks of the controller. Fill it with clone_group_ops_init(), then set
@@ -895,7 +958,7 @@ int32_t clone_group_abort(struct clone_group *group,
 
 // Takes in completions and moves everything that waits: the COD Queue, metadata,
 // operations; `done` and `event` are called from here. Begins no background
-// copy. At most `budget` callbacks are called.
+// copy. At most `budget` callbacks are called; with 0 nothing happens.
 //
 // Context: any thread; not from a callback. A call that finds another poll
 // running returns CLONE_GROUP_MORE at once.

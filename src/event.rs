@@ -34,31 +34,62 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Its number, its log level (0 error, 1 warning, 2 information) and its text.
-    pub fn describe(self) -> (u32, u32, &'static CStr) {
+    /// Its number, its log level (0 error, 1 warning, 2 information), its name and its text.
+    pub fn describe(self) -> (u32, u32, &'static CStr, &'static CStr) {
         match self {
-            EventKind::CloneState => (1, 2, c"the state of a Clone changed"),
-            EventKind::SourceChanged => {
-                (2, 1, c"a Protected Restore began: hosts see the Clone's data on the Source")
+            EventKind::CloneState => {
+                (1, 2, c"CLONE_GROUP_EVENT_CLONE_STATE", c"the state of a Clone changed")
             }
-            EventKind::Synchronized => (3, 2, c"a Synchronization is finished: the Clone equals the Source"),
-            EventKind::Restored => (4, 2, c"a Protected Restore is finished"),
-            EventKind::CloneFailed => {
-                (5, 0, c"a write to or a flush of a mirrored Clone failed: it is OutOfSync")
+            EventKind::SourceChanged => (
+                2,
+                1,
+                c"CLONE_GROUP_EVENT_SOURCE_CHANGED",
+                c"a Protected Restore began: hosts see the Clone's data on the Source",
+            ),
+            EventKind::Synchronized => (
+                3,
+                2,
+                c"CLONE_GROUP_EVENT_SYNCHRONIZED",
+                c"a Synchronization is finished: the Clone equals the Source",
+            ),
+            EventKind::Restored => (4, 2, c"CLONE_GROUP_EVENT_RESTORED", c"a Protected Restore is finished"),
+            EventKind::CloneFailed => (
+                5,
+                0,
+                c"CLONE_GROUP_EVENT_CLONE_FAILED",
+                c"a write to or a flush of a mirrored Clone failed: it is OutOfSync",
+            ),
+            EventKind::CopyFailed => {
+                (6, 1, c"CLONE_GROUP_EVENT_COPY_FAILED", c"an extent could not be copied")
             }
-            EventKind::CopyFailed => (6, 1, c"an extent could not be copied"),
-            EventKind::Stalled => (7, 0, c"all that is left to copy failed: mend the LU, then resume"),
-            EventKind::MetadataFailed => {
-                (8, 0, c"metadata could not be written: mend the persistent area, then repair")
+            EventKind::Stalled => (
+                7,
+                0,
+                c"CLONE_GROUP_EVENT_STALLED",
+                c"all that is left to copy failed: mend the LU, then resume",
+            ),
+            EventKind::MetadataFailed => (
+                8,
+                0,
+                c"CLONE_GROUP_EVENT_METADATA_FAILED",
+                c"metadata could not be written: mend the persistent area, then repair",
+            ),
+            EventKind::MetadataRepaired => {
+                (9, 2, c"CLONE_GROUP_EVENT_METADATA_REPAIRED", c"metadata is written again")
             }
-            EventKind::MetadataRepaired => (9, 2, c"metadata is written again"),
-            EventKind::PageDamaged => {
-                (10, 1, c"both copies of a map page were damaged: its extents count as different")
-            }
-            EventKind::CallbackResult => {
-                (11, 0, c"a callback or a completion returned a number that means nothing")
-            }
-            EventKind::Lost => (12, 1, c"events were lost"),
+            EventKind::PageDamaged => (
+                10,
+                1,
+                c"CLONE_GROUP_EVENT_PAGE_DAMAGED",
+                c"both copies of a map page were damaged: its extents count as different",
+            ),
+            EventKind::CallbackResult => (
+                11,
+                0,
+                c"CLONE_GROUP_EVENT_CALLBACK_RESULT",
+                c"a callback or a completion returned a number that means nothing",
+            ),
+            EventKind::Lost => (12, 1, c"CLONE_GROUP_EVENT_LOST", c"events were lost"),
         }
     }
 }

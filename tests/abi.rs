@@ -109,6 +109,7 @@ fn rust_layout() -> Vec<String> {
         }
         clone_group_event {
             struct_size, kind, lu, status, value, text,
+            name,
         }
         clone_group_ops {
             struct_size, reserved, context, read, write, flush, discard, write_zeroes, copy,

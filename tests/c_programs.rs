@@ -31,6 +31,12 @@ fn only_header_without_bare_names() {
     }
 }
 
+/// The macro for static workspaces is a bound of what the library asks for.
+#[test]
+fn workspace_bound() {
+    programs::output_of("workspace_bound.c");
+}
+
 /// The header is valid C++11.
 #[test]
 fn header_in_cpp() {

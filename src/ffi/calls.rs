@@ -147,7 +147,7 @@ pub unsafe extern "C" fn clone_group_create(
         unsafe {
             let config = structs::config(config)?;
             let ops = structs::ops(ops)?;
-            if group.is_null() {
+            if group.is_null() || !group.is_aligned() {
                 return Err(Error::Invalid);
             }
             let made = handle::create(&config, ops, workspace, workspace_bytes)?;
@@ -571,7 +571,7 @@ pub unsafe extern "C" fn clone_group_abort(group: *mut clone_group, tag: u64) ->
 
 /// Takes in completions and moves everything that waits: the COD Queue, metadata,
 /// operations; `done` and `event` are called from here. Begins no background
-/// copy. At most `budget` callbacks are called.
+/// copy. At most `budget` callbacks are called; with 0 nothing happens.
 ///
 /// Context: any thread; not from a callback. A call that finds another poll
 /// running returns CLONE_GROUP_MORE at once.

@@ -314,7 +314,7 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
 
 /// An event for C, and its log level.
 pub(super) fn event(event: &Event) -> (clone_group_event, u32) {
-    let (kind, level, text) = event.kind.describe();
+    let (kind, level, name, text) = event.kind.describe();
     let event = clone_group_event {
         struct_size: size_field::<clone_group_event>(),
         kind,
@@ -322,6 +322,7 @@ pub(super) fn event(event: &Event) -> (clone_group_event, u32) {
         status: event.status,
         value: event.value,
         text: text.as_ptr(),
+        name: name.as_ptr(),
     };
     (event, level)
 }

@@ -354,8 +354,10 @@ pub struct clone_group_event {
     pub status: i32,
     /// See the kind.
     pub value: u64,
-    /// The kind and its meaning as a text. Static.
+    /// What it means, in a sentence. Static.
     pub text: *const c_char,
+    /// The name of the kind, such as "CLONE_GROUP_EVENT_RESTORED". Static.
+    pub name: *const c_char,
 }
 
 /// The callbacks of the controller. Fill it with clone_group_ops_init(), then set

@@ -70,6 +70,7 @@ static void print_event(void)
     FIELD(clone_group_event, status);
     FIELD(clone_group_event, value);
     FIELD(clone_group_event, text);
+    FIELD(clone_group_event, name);
 }
 
 static void print_ops(void)

@@ -165,6 +165,7 @@ class clone_group_event(Structure):
         ("status", c_int32),
         ("value", c_uint64),
         ("text", c_char_p),
+        ("name", c_char_p),
     ]
 
 
