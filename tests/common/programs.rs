@@ -162,7 +162,9 @@ pub fn header_constants() -> Vec<String> {
     let header = header();
     let names = header.lines().filter_map(|line| line.strip_prefix("#define CLONE_GROUP_"));
     let with_value = names.filter_map(|rest| rest.split_once(' '));
-    with_value.map(|(name, _)| format!("CLONE_GROUP_{name}")).collect()
+    // A macro with arguments is no constant.
+    let constants = with_value.filter(|(name, _)| !name.contains('('));
+    constants.map(|(name, _)| format!("CLONE_GROUP_{name}")).collect()
 }
 
 /// The names of all functions that the header declares.
