@@ -891,7 +891,7 @@ int32_t clone_group_resume(struct clone_group *group, uint64_t tag);
 // restored from.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
-// Returns as said above.
+// Returns as host requests do.
 int32_t clone_group_host_read(struct clone_group *group,
                               uint32_t lu,
                               uint64_t first_block,
@@ -905,7 +905,7 @@ int32_t clone_group_host_read(struct clone_group *group,
 // `flags`: CLONE_GROUP_HOST_FUA, CLONE_GROUP_HOST_UNSTABLE.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
-// Returns as said above.
+// Returns as host requests do.
 int32_t clone_group_host_write(struct clone_group *group,
                                uint32_t lu,
                                uint64_t first_block,
@@ -918,7 +918,7 @@ int32_t clone_group_host_write(struct clone_group *group,
 // `flags`: CLONE_GROUP_HOST_FUA.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
-// Returns as said above, or CLONE_GROUP_ERR_NOT_SUPPORTED.
+// Returns as host requests do, or CLONE_GROUP_ERR_NOT_SUPPORTED.
 int32_t clone_group_host_write_zeroes(struct clone_group *group,
                                       uint32_t lu,
                                       uint64_t first_block,
@@ -930,7 +930,7 @@ int32_t clone_group_host_write_zeroes(struct clone_group *group,
 // does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES (R65).
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
-// Returns as said above.
+// Returns as host requests do.
 int32_t clone_group_host_discard(struct clone_group *group,
                                  uint32_t lu,
                                  uint64_t first_block,
@@ -941,7 +941,7 @@ int32_t clone_group_host_discard(struct clone_group *group,
 // Makes every write to this LU that was done before the call durable (R22).
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
-// Returns as said above. A flush that fails is data loss of unknown extent:
+// Returns as host requests do. A flush that fails is data loss of unknown extent:
 // flushing again does not bring it back (R24).
 int32_t clone_group_host_flush(struct clone_group *group,
                                uint32_t lu,

@@ -5,7 +5,7 @@
 //! copied already is waited for; the rest is claimed in ascending order, adjoining extents as one copy, as
 //! far as there are copy slots. The request holds none of them (R14).
 
-use crate::cod_scoreboard::CopyEngine;
+use crate::cod_scoreboard::{Copy, CopyEngine};
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, SOURCE};
@@ -33,7 +33,19 @@ impl Group<'_> {
                 run.end = Extent(run.end.0.saturating_add(1));
             }
             from = run.end;
-            self.begin_copy(CopyEngine::Cod, restoring, SOURCE, run, false);
+            // A write sets P next, for which the copy must be durable (R5): better at once than by a flush. A
+            // read does not; it waits no longer than for the copy itself.
+            let writes = self.requests[request].operation.changes_blocks();
+            let durable = writes || !self.can_note_copy();
+            let engine = CopyEngine::Cod;
+            self.begin_copy(Copy {
+                engine,
+                from: restoring,
+                to: SOURCE,
+                extents: run,
+                durable,
+                ..Copy::default()
+            });
         }
     }
 

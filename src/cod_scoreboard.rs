@@ -61,6 +61,8 @@ pub struct Copy {
     pub collided: u64,
     /// Host writes to it are held (R46).
     pub exclusive: bool,
+    /// What is written is durable when it is complete.
+    pub durable: bool,
 }
 
 /// The table of copies.

@@ -27,25 +27,15 @@ impl Group<'_> {
     }
 
     /// Claims the extents and begins to copy them. Their owner saw that nobody owns them, under the same lock (R11).
-    pub(crate) fn begin_copy(
-        &mut self,
-        engine: CopyEngine,
-        from: u32,
-        to: u32,
-        extents: ExtentRange,
-        exclusive: bool,
-    ) {
+    pub(crate) fn begin_copy(&mut self, wanted: Copy) {
+        let Copy { to, extents, .. } = wanted;
         let blocks = self.geometry().blocks_of(extents);
         let copy = Copy {
             stage: CopyStage::Draining,
-            engine,
-            from,
-            to,
-            extents,
             piece: BlockRange { first: blocks.first, end: blocks.first },
             end: blocks.end,
-            collided: 0,
-            exclusive,
+            durable: wanted.durable || !self.lu(to).is_volatile(),
+            ..wanted
         };
         let Some(number) = self.scoreboard.claim(copy) else {
             return;
@@ -127,8 +117,7 @@ impl Group<'_> {
             operation,
             lu,
             blocks: copy.piece,
-            // What a host waits for must be durable before P may say so (R5): no flush is needed then.
-            fua: !reads && urgent && self.lu(lu).is_volatile(),
+            fua: !reads && copy.durable && self.lu(lu).is_volatile(),
             urgent,
             buffer: if operation == IoOperation::Copy { Buffer::None } else { Buffer::Copy(number) },
             ..Io::default()
@@ -167,8 +156,7 @@ impl Group<'_> {
 
     /// Extents of the Source hold the Clone's data now.
     fn source_copied(&mut self, copy: &Copy) {
-        let durable = copy.engine == CopyEngine::Cod || !self.lu(SOURCE).is_volatile();
-        if durable {
+        if copy.durable {
             self.clone(copy.from).delta.bits.clear_range(copy.extents);
         } else {
             self.protected_restore.note_copied(copy.extents);

@@ -70,7 +70,7 @@ impl Group<'_> {
 
     /// Copies the next run from the Clone to the Source.
     fn sync_source(&mut self, clone: u32) -> bool {
-        if self.clone(clone).stalled || self.protected_restore.unflushed_free() <= self.copies_noted_later() {
+        if self.clone(clone).stalled || !self.can_note_copy() {
             return false;
         }
         let from = Extent(self.clone(clone).cursor);
@@ -83,9 +83,9 @@ impl Group<'_> {
         true
     }
 
-    /// Copies under way that will be noted as unflushed: there must be room for them.
-    fn copies_noted_later(&self) -> usize {
-        crate::geometry::index(u64::from(self.scoreboard.active()))
+    /// Whether one more copy can be noted as unflushed, besides those under way.
+    pub(crate) fn can_note_copy(&self) -> bool {
+        self.protected_restore.unflushed_free() > crate::geometry::index(u64::from(self.scoreboard.active()))
     }
 
     /// Copies the next run from the Source to the Clone.
@@ -127,7 +127,14 @@ impl Group<'_> {
     fn begin_sync(&mut self, clone: u32, from: u32, to: u32, run: ExtentRange, exclusive: bool) {
         self.copy_budget = self.copy_budget.saturating_sub(crate::geometry::count32(run.count()));
         self.clone_mut(clone).cursor = run.end.0;
-        self.begin_copy(CopyEngine::Sync, from, to, run, exclusive);
+        self.begin_copy(Copy {
+            engine: CopyEngine::Sync,
+            from,
+            to,
+            extents: run,
+            exclusive,
+            ..Copy::default()
+        });
     }
 
     /// Nothing is left behind the cursor. Returns whether the engine should look again, from the start.

@@ -284,9 +284,6 @@ pub unsafe extern "C" fn clone_group_metadata_repair(group: *mut clone_group, ta
 }
 
 // --------------------------------------------------------------- the Clones
-// One of the following runs at a time; CLONE_GROUP_ERR_BUSY says that another
-// one still does. Each is one write of the superblock: after a power loss it
-// happened or it did not (R31).
 
 /// Makes the LU a Clone of the group. Its content counts as entirely different
 /// from the Source until it was synchronized (R73).
@@ -430,22 +427,13 @@ pub unsafe extern "C" fn clone_group_resume(group: *mut clone_group, tag: u64) -
 }
 
 // --------------------------------------------------------------- host I/O
-// `payload` travels unchanged to the read or write callback: a buffer, an iovec,
-// a scatter list. It must stay as it is until the request is done. A request is
-// never split. Status of all of them, unless said otherwise:
-//   CLONE_GROUP_OK        done, no `done` call follows
-//   CLONE_GROUP_PENDING   one `done` call with `tag` follows
-//   CLONE_GROUP_ERR_INVALID, _RANGE, _NO_LU, _NOT_READY, _CLOSED,
-//   CLONE_GROUP_ERR_BUSY  no free request slot: poll, then try again
-//   CLONE_GROUP_ERR_STATE the Clone is not fractured
-//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED
-//   any status of a callback
+// What all of them return stands at the top of the header.
 
 /// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
 /// restored from.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
-/// Returns as said above.
+/// Returns as host requests do.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle. `payload` is only passed on.
@@ -468,7 +456,7 @@ pub unsafe extern "C" fn clone_group_host_read(
 /// `flags`: CLONE_GROUP_HOST_FUA, CLONE_GROUP_HOST_UNSTABLE.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
-/// Returns as said above.
+/// Returns as host requests do.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle. `payload` is only passed on.
@@ -491,7 +479,7 @@ pub unsafe extern "C" fn clone_group_host_write(
 /// `flags`: CLONE_GROUP_HOST_FUA.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
-/// Returns as said above, or CLONE_GROUP_ERR_NOT_SUPPORTED.
+/// Returns as host requests do, or CLONE_GROUP_ERR_NOT_SUPPORTED.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -513,7 +501,7 @@ pub unsafe extern "C" fn clone_group_host_write_zeroes(
 /// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES (R65).
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
-/// Returns as said above.
+/// Returns as host requests do.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -534,7 +522,7 @@ pub unsafe extern "C" fn clone_group_host_discard(
 /// Makes every write to this LU that was done before the call durable (R22).
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
-/// Returns as said above. A flush that fails is data loss of unknown extent:
+/// Returns as host requests do. A flush that fails is data loss of unknown extent:
 /// flushing again does not bring it back (R24).
 ///
 /// # Safety
