@@ -104,6 +104,13 @@ impl Area {
         }
     }
 
+    /// Somebody changed what lies there.
+    pub fn replace(&mut self, bytes: &[u8]) {
+        self.cache.clear();
+        self.now = bytes.to_vec();
+        self.durable = bytes.to_vec();
+    }
+
     pub fn seal(&self) -> usize {
         self.cache.len()
     }

@@ -1,0 +1,240 @@
+//! The durable format is a promise: what this library writes equals golden images byte for byte, on every CPU, and
+//! what earlier releases wrote is read back. Metadata that is damaged, foreign or of another kind is refused with
+//! its own status, and nothing is changed (R30, R32, R60, R79).
+//!
+//! After a knowing change of the format: `CLONE_GROUP_UPDATE_GOLDEN=1 cargo test --test media_format`, a new
+//! format version, and a new folder beside `tests/media_format/1`.
+
+mod common;
+
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::types::*;
+use common::world::{Profile, World};
+
+const PROFILE: Profile = Profile {
+    blocks: 38,
+    extent_blocks: 4,
+    clones: 2,
+    copies: 2,
+    copy_blocks: 4,
+    volatile: false,
+    host_durable: false,
+    redirect: false,
+    persist_flush: false,
+    discard_zeroes: false,
+    offload: false,
+    immediate: 256,
+    retry: 0,
+    faults: 0,
+    metadata_faults: 0,
+    intents: 16,
+};
+
+/// Where the superblock slots and the copies of the one page lie: docs/format.md.
+const SUPERBLOCK_BYTES: usize = 512;
+const PAGE_BYTES: usize = 512;
+const REGION_BYTES: usize = SUPERBLOCK_BYTES + PAGE_BYTES;
+
+fn operate(world: &World, call: impl FnOnce(*mut clone_group, u64) -> i32) {
+    assert_eq!(world.run_operation(call), CLONE_GROUP_OK);
+}
+
+/// An empty group.
+fn formatted() -> Box<World> {
+    let mut world = World::new(PROFILE, 1);
+    world.power_on();
+    // SAFETY: a live group.
+    operate(&world, |group, tag| unsafe { clone_group_format(group, 0, tag) });
+    world
+}
+
+/// Clone 1 is being restored from, with host writes; Clone 2 was mirrored until then.
+fn restoring() -> Box<World> {
+    let world = formatted();
+    // SAFETY: a live group, here and below.
+    unsafe {
+        for lu in [1, 2] {
+            operate(&world, |group, tag| clone_group_clone_add(group, lu, tag));
+            operate(&world, |group, tag| clone_group_synchronize(group, lu, tag));
+            world.settle();
+        }
+        world.inner.borrow_mut().note_fracture();
+        let label = [b'L'; 64];
+        operate(&world, |group, tag| clone_group_fracture(group, 1, label.as_ptr(), 0, tag));
+        for (first, count) in [(1, 2), (9, 1), (20, 8)] {
+            world.host(CLONE_GROUP_IO_WRITE, 0, first, count, false);
+        }
+        world.settle();
+        world.inner.borrow_mut().note_fracture();
+        operate(&world, |group, tag| clone_group_protected_restore(group, 1, tag));
+    }
+    world.host(CLONE_GROUP_IO_WRITE, 0, 36, 2, false);
+    world.host(CLONE_GROUP_IO_WRITE, 0, 10, 1, false);
+    while world.poll(8) != CLONE_GROUP_OK {}
+    world
+}
+
+fn area(world: &World) -> Vec<u8> {
+    world.inner.borrow().area.now.clone()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let line = |row: &[u8]| row.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    bytes.chunks(32).enumerate().map(|(number, row)| format!("{:06x}  {}\n", number * 32, line(row))).collect()
+}
+
+fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let path = format!("{}/tests/media_format/1/{name}.hex", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("CLONE_GROUP_UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+        std::fs::write(&path, hex(bytes)).unwrap();
+    }
+    let text = std::fs::read_to_string(&path).expect("the golden image is there");
+    assert!(text == hex(bytes), "{name}: the library writes other bytes than tests/media_format/1/{name}.hex");
+    let byte = |digits: &str| u8::from_str_radix(digits, 16).unwrap();
+    text.lines().flat_map(|line| line[8..].split(' ').map(byte).collect::<Vec<_>>()).collect()
+}
+
+/// A fresh controller over these bytes; returns what Recovery says.
+fn recover(world: &mut World, bytes: &[u8], flags: u32) -> i32 {
+    world.lose_power(|| true);
+    world.inner.borrow_mut().area.replace(bytes);
+    world.power_on();
+    // SAFETY: a live group.
+    world.run_operation(|group, tag| unsafe { clone_group_recover(group, flags, tag) })
+}
+
+/// Changes both superblock slots, with checksums that are right.
+fn with_superblocks(bytes: &[u8], change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    for slot in 0..2 {
+        let image = &mut changed[slot * REGION_BYTES..][..SUPERBLOCK_BYTES];
+        change(image);
+        let crc = crc32fast::hash(&image[..SUPERBLOCK_BYTES - 4]);
+        image[SUPERBLOCK_BYTES - 4..].copy_from_slice(&crc.to_le_bytes());
+    }
+    changed
+}
+
+fn with_pages_damaged(bytes: &[u8]) -> Vec<u8> {
+    let mut changed = bytes.to_vec();
+    for slot in 0..2 {
+        changed[slot * REGION_BYTES + SUPERBLOCK_BYTES + 70] ^= 1;
+    }
+    changed
+}
+
+/// What the library writes is what it always wrote.
+#[test]
+fn images_are_golden() {
+    golden("formatted", &area(&formatted()));
+    golden("restoring", &area(&restoring()));
+}
+
+/// What was written by format version 1 is read: states, label, maps, and the restore goes on.
+#[test]
+fn golden_images_are_read() {
+    let mut world = restoring();
+    let image = golden("restoring", &area(&world));
+    assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK);
+    world.after_recovery();
+    assert_eq!(world.info().restoring_lu, 1);
+    assert_eq!(world.clone_info(1).label, [b'L'; 64]);
+    assert_eq!(world.clone_info(1).state, CLONE_GROUP_CLONE_RESTORING);
+    assert_eq!(world.clone_info(2).state, CLONE_GROUP_CLONE_FRACTURED);
+    let set = |map: Vec<bool>| (0..map.len()).filter(|&extent| map[extent]).collect::<Vec<_>>();
+    assert_eq!(set(world.map(CLONE_GROUP_MAP_PROTECTED_RESTORE, 0)), [2, 9]);
+    assert_eq!(set(world.map(CLONE_GROUP_MAP_DELTA, 1)), [0, 5, 6]);
+    world.settle();
+    assert_eq!(world.info().restoring_lu, 0);
+}
+
+/// Each kind of wrong metadata has its own status, and Recovery writes nothing.
+#[test]
+fn wrong_metadata_is_refused_by_name() {
+    let mut world = restoring();
+    let good = area(&world);
+    let at = |offset: usize, value: u8| with_superblocks(&good, |image| image[offset] ^= value);
+    let cases: [(&str, Vec<u8>, i32); 10] = [
+        ("never formatted", vec![0; good.len()], CLONE_GROUP_ERR_METADATA_MISSING),
+        ("overwritten", vec![0xa5; good.len()], CLONE_GROUP_ERR_METADATA_DAMAGED),
+        ("another group", at(16, 1), CLONE_GROUP_ERR_METADATA_FOREIGN),
+        ("another version", at(8, 2), CLONE_GROUP_ERR_METADATA_VERSION),
+        ("an incompatible feature", at(48, 1), CLONE_GROUP_ERR_METADATA_VERSION),
+        ("a feature that forbids writing", at(44, 1), CLONE_GROUP_ERR_METADATA_VERSION),
+        ("another LU size", at(56, 1), CLONE_GROUP_ERR_METADATA_GEOMETRY),
+        ("another Source", at(112, 1), CLONE_GROUP_ERR_IDENTITY),
+        ("another Clone", at(128 + 16, 1), CLONE_GROUP_ERR_IDENTITY),
+        ("both copies of a page damaged", with_pages_damaged(&good), CLONE_GROUP_ERR_RESTORE_MAP_LOST),
+    ];
+    for (name, image, status) in cases {
+        assert_eq!(recover(&mut world, &image, 0), status, "{name}");
+        assert!(area(&world) == image, "{name}: Recovery changed the metadata that it refused");
+    }
+    // A compatible feature is none of our business.
+    let compatible = with_superblocks(&good, |image| image[40] ^= 1);
+    assert_eq!(recover(&mut world, &compatible, 0), CLONE_GROUP_OK);
+}
+
+/// One damaged superblock slot, or one damaged copy of a page, costs nothing.
+#[test]
+fn one_damaged_copy_is_survived() {
+    for damaged in [0, REGION_BYTES, SUPERBLOCK_BYTES, REGION_BYTES + SUPERBLOCK_BYTES] {
+        let mut world = formatted();
+        let good = area(&world);
+        let mut image = good.clone();
+        image[damaged + 20] ^= 0xff;
+        assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK, "damaged at {damaged}");
+    }
+}
+
+/// A restore whose map is lost can be given up by the operator: the Source is not served until it is restored
+/// again (R60).
+#[test]
+fn a_lost_restore_can_be_given_up() {
+    let mut world = restoring();
+    let image = with_pages_damaged(&area(&world));
+    assert_eq!(recover(&mut world, &image, CLONE_GROUP_RECOVER_ABANDON_RESTORE), CLONE_GROUP_OK);
+    world.after_recovery();
+    assert_eq!(world.info().conditions, CLONE_GROUP_CONDITION_SOURCE_INVALID);
+    assert_eq!(world.read_now(0, 0, 1), Err(CLONE_GROUP_ERR_SOURCE_INVALID));
+    assert!(world.map(CLONE_GROUP_MAP_DELTA, 1).iter().all(|&set| set), "everything counts as different");
+    let snapshot = world.inner.borrow().devices[1].now.clone();
+    world.inner.borrow_mut().note_fracture();
+    // SAFETY: a live group.
+    operate(&world, |group, tag| unsafe { clone_group_protected_restore(group, 1, tag) });
+    world.settle();
+    assert_eq!(world.inner.borrow().devices[0].now, snapshot);
+    assert_eq!(world.read_now(0, 0, 1), Ok(vec![snapshot[0]]));
+}
+
+/// Without a restore, a page of which no copy is good counts as different everywhere, and an event says so (R30).
+#[test]
+fn a_lost_page_without_a_restore_is_all_ones() {
+    let mut world = formatted();
+    // SAFETY: a live group.
+    operate(&world, |group, tag| unsafe { clone_group_clone_add(group, 1, tag) });
+    let image = with_pages_damaged(&area(&world));
+    assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK);
+    world.settle();
+    let events: Vec<u32> = world.inner.borrow().events.iter().map(|event| event.0).collect();
+    assert!(events.contains(&CLONE_GROUP_EVENT_PAGE_DAMAGED), "events: {events:?}");
+    assert!(world.map(CLONE_GROUP_MAP_PERSISTENT_DELTA, 0).iter().all(|&set| set));
+}
+
+/// A format does not wipe out a group by mistake, and does when it is told to (R74).
+#[test]
+fn format_asks_first() {
+    let mut world = restoring();
+    let good = area(&world);
+    world.lose_power(|| true);
+    world.power_on();
+    // SAFETY: a live group, here and below.
+    unsafe {
+        let refused = world.run_operation(|group, tag| clone_group_format(group, 0, tag));
+        assert_eq!(refused, CLONE_GROUP_ERR_METADATA_EXISTS);
+        assert!(area(&world) == good, "a format that was refused changed the metadata");
+        operate(&world, |group, tag| clone_group_format(group, CLONE_GROUP_FORMAT_FORCE, tag));
+    }
+    assert_eq!(world.clone_info(1).state, CLONE_GROUP_CLONE_ABSENT);
+}
