@@ -80,7 +80,11 @@ fn area(world: &World) -> Vec<u8> {
 
 fn hex(bytes: &[u8]) -> String {
     let line = |row: &[u8]| row.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
-    bytes.chunks(32).enumerate().map(|(number, row)| format!("{:06x}  {}\n", number * 32, line(row))).collect()
+    bytes
+        .chunks(32)
+        .enumerate()
+        .map(|(number, row)| format!("{:06x}  {}\n", number * 32, line(row)))
+        .collect()
 }
 
 fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -90,7 +94,10 @@ fn golden(name: &str, bytes: &[u8]) -> Vec<u8> {
         std::fs::write(&path, hex(bytes)).unwrap();
     }
     let text = std::fs::read_to_string(&path).expect("the golden image is there");
-    assert!(text == hex(bytes), "{name}: the library writes other bytes than tests/media_format/1/{name}.hex");
+    assert!(
+        text == hex(bytes),
+        "{name}: the library writes other bytes than tests/media_format/1/{name}.hex"
+    );
     let byte = |digits: &str| u8::from_str_radix(digits, 16).unwrap();
     text.lines().flat_map(|line| line[8..].split(' ').map(byte).collect::<Vec<_>>()).collect()
 }
