@@ -7,11 +7,9 @@
 
 use crate::clone::CloneState;
 use crate::error::{self, Error};
-use crate::event::{Event, EventKind};
 use crate::geometry::{BlockRange, Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::io::{Io, IoOffer, IoOperation, Purpose};
-use crate::lu::Flushed;
 use crate::request::{HostOperation, HostRequest, Request, RequestStage, Why};
 use crate::statistics::add;
 
@@ -196,11 +194,6 @@ impl Group<'_> {
         })
     }
 
-    /// Whether a whole-extent write owns any of these extents (R17).
-    pub(crate) fn is_overwritten(&self, extents: ExtentRange) -> bool {
-        self.overwriting > 0 && self.requests.iter().any(|(_, request)| request.overwrite.overlaps(extents))
-    }
-
     fn classify_source_write(&mut self, request: u16, asked: &Request) -> Verdict {
         let operation = match self.write_operation(asked) {
             Ok(Some(operation)) => operation,
@@ -271,16 +264,6 @@ impl Group<'_> {
             at = self.queue.next(&self.requests, older);
         }
         false
-    }
-
-    /// Whether an overlapping mirrored write is under way: its legs could land in another order (R43).
-    fn overlaps_mirrored(&self, asked: &Request) -> bool {
-        self.submitted > 0
-            && self.requests.iter().any(|(_, other)| {
-                other.stage == RequestStage::Submitted
-                    && other.mirrored
-                    && other.blocks.overlaps(asked.blocks)
-            })
     }
 
     /// In a restore: sees to it that no copy will overwrite this write. Returns the whole extents that it may
@@ -497,24 +480,6 @@ impl Group<'_> {
         self.send_legs(request);
     }
 
-    /// Whether a mirrored Clone needs the write: what will be copied to it anyway it does not, unless
-    /// that copy is running (R49, roles swapped).
-    fn takes_part(&self, lu: u32, extents: ExtentRange) -> bool {
-        !self.clone(lu).delta.bits.all_set(extents) || self.scoreboard.owns_any(lu, extents)
-    }
-
-    /// The Clone may not hold what the Source holds: the extents are copied again.
-    fn distrust(&mut self, lu: u32, extents: ExtentRange) {
-        let clone = self.clone_mut(lu);
-        clone.delta.bits.set_range(extents);
-        if clone.state() == CloneState::Synchronized {
-            clone.record.state = CloneState::Synchronizing;
-            clone.restart_pass();
-            self.record_due = true;
-            self.raise_state(lu);
-        }
-    }
-
     fn begin_legs(&mut self, request: u16) {
         self.dequeue(request);
         self.requests[request].stage = RequestStage::Submitted;
@@ -679,121 +644,5 @@ impl Group<'_> {
         } else {
             self.overwrite_failed(request, asked.status);
         }
-    }
-
-    /// Whole extents were written and are durable: now P may say so (R17).
-    fn record_overwrite(&mut self, request: u16) {
-        let extents = self.requests[request].overwrite;
-        let set = self.protected_restore.bits.set_range(extents);
-        add(&mut self.statistics.overwritten_extents, set);
-        let version = self.persistent.mark(extents);
-        self.requests[request].stage = RequestStage::RecordingOverwrite;
-        self.requests[request].version = version;
-        self.requests[request].extents = extents;
-        self.queue.push(&mut self.requests, request);
-        self.queue.changed = true;
-    }
-
-    /// Whether the pages of these extents will not become durable before metadata is repaired (R33). One that is
-    /// being written may.
-    fn will_not_record(&self, extents: ExtentRange) -> bool {
-        self.metadata_failed && !self.persistent.in_flight(extents)
-    }
-
-    /// P is durable: the extents are the host's.
-    fn overwrite_recorded(&mut self, request: u16) {
-        let waiting = self.requests[request];
-        if !self.persistent.is_durable(waiting.overwrite, waiting.version) {
-            if self.will_not_record(waiting.overwrite) {
-                self.overwrite_failed(request, self.metadata_status);
-            }
-            return;
-        }
-        if let Some(delta) = self.restoring_delta() {
-            delta.clear_range(waiting.overwrite);
-        }
-        self.end_overwrite(request, error::OK);
-    }
-
-    /// Nothing was flipped: the extents still hold the Clone's data for whoever reads them (R18).
-    pub(crate) fn overwrite_failed(&mut self, request: u16, status: i32) {
-        let waiting = self.requests[request];
-        if let Some(delta) = self.restoring_delta() {
-            let mut rest = waiting.overwrite;
-            while let Some(extent) = delta.next_set_in(rest) {
-                self.protected_restore.bits.clear(extent);
-                rest.first = Extent(extent.0.saturating_add(1));
-            }
-        }
-        if waiting.stage == RequestStage::RecordingOverwrite {
-            // What the page says is unknown: it is written again when metadata is repaired (R33).
-            self.persistent.mark(waiting.overwrite);
-        }
-        self.end_overwrite(request, status);
-    }
-
-    fn end_overwrite(&mut self, request: u16, status: i32) {
-        self.requests[request].overwrite = ExtentRange::default();
-        self.overwriting = self.overwriting.saturating_sub(1);
-        self.submitted = self.submitted.saturating_sub(1);
-        self.finish(request, status);
-    }
-
-    /// A mirrored Clone failed: its writes are only noted from now on (R52).
-    pub(crate) fn fail_mirror(&mut self, lu: u32, status: i32, extents: Option<ExtentRange>) {
-        if let Some(extents) = extents {
-            self.clone(lu).delta.bits.set_range(extents);
-        }
-        if !self.clone(lu).state().is_mirrored() {
-            return;
-        }
-        let clone = self.clone_mut(lu);
-        clone.record.state = CloneState::OutOfSync;
-        clone.record.failed = true;
-        // What it was sent lately may still be lost from its cache, and nobody flushes it any more (R3).
-        clone.delta.inherits_intent = true;
-        self.record_due = true;
-        self.persistent.next_epoch();
-        self.raise(Event { kind: EventKind::CloneFailed, lu: Some(lu), status, value: 0 });
-        self.raise_state(lu);
-    }
-
-    // ----------------------------------------------------------------- flushes
-
-    /// A flush goes to every LU that holds acknowledged data of this one (R22).
-    fn begin_host_flush(&mut self, request: u16) {
-        let ticket = self.new_ticket();
-        let lu = self.requests[request].lu;
-        self.lu_mut(lu).want_flush(ticket);
-        let mut from = 1;
-        while let Some(clone) = self.next_clone(from, CloneState::is_mirrored).filter(|_| lu == SOURCE) {
-            self.lu_mut(clone).want_flush(ticket);
-            from = clone.saturating_add(1);
-        }
-        self.requests[request].ticket = ticket;
-        self.requests[request].stage = RequestStage::Flushing;
-        self.submitted = self.submitted.saturating_add(1);
-        self.host_flush_over(request);
-    }
-
-    fn host_flush_over(&mut self, request: u16) {
-        let Request { lu, ticket, .. } = self.requests[request];
-        let status = match self.lu(lu).flushed(ticket) {
-            Flushed::Waiting => return,
-            Flushed::Done => error::OK,
-            Flushed::Failed(status) => status,
-        };
-        // A Clone whose flush failed is not mirrored any more: the host gets the status of the Source (R52).
-        let waits = |clone| self.lu(clone).flushed(ticket) == Flushed::Waiting;
-        if lu == SOURCE && self.clones_where(CloneState::is_mirrored).any(waits) {
-            return;
-        }
-        self.submitted = self.submitted.saturating_sub(1);
-        self.finish(request, status);
-    }
-
-    /// Whether a host waits for a flush of this LU, and so will see its failure.
-    pub(crate) fn flush_waited_for(&self, lu: u32) -> bool {
-        self.requests.iter().any(|(_, request)| request.stage == RequestStage::Flushing && request.lu == lu)
     }
 }

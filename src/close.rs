@@ -13,7 +13,8 @@ use crate::error::{self, Error};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
-use crate::operation::{Activity, Change};
+use crate::operation::Activity;
+use crate::transition::Change;
 
 /// How far a close is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,9 +10,10 @@ use crate::io::{IoOperation, Purpose};
 use crate::lu::Flushed;
 use crate::map_page::{self, PageHeader};
 use crate::metadata_writer::{MetadataBuffers, SUPERBLOCK_BUFFER};
-use crate::operation::{Change, Operation};
+use crate::operation::Operation;
 use crate::start::{Start, StartStage};
 use crate::superblock::{GroupRecord, Slot};
+use crate::transition::Change;
 
 impl Group<'_> {
     /// Both slots were read: is there a group that would be lost?

@@ -20,12 +20,12 @@ use crate::group::{Group, GroupState};
 use crate::io::{IoOperation, Purpose};
 use crate::lu::{Flushed, Ticket};
 use crate::map_page::{self, PageHeader};
-use crate::operation::Change;
 use crate::recovery::Lane;
 use crate::start::LANES_MAX;
 use crate::statistics::add;
 use crate::superblock;
 use crate::table::Table;
+use crate::transition::Change;
 
 /// The metadata buffers of the workspace. Buffer 0 is for superblocks, the others for map pages.
 pub trait MetadataBuffers {

@@ -15,9 +15,10 @@ use crate::group::{Group, SOURCE};
 use crate::io::{IoOperation, Purpose};
 use crate::map_page::{self, Column, PageHeader};
 use crate::metadata_writer::MetadataBuffers;
-use crate::operation::{Change, Operation, SLICE_EXTENTS};
+use crate::operation::Operation;
 use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
+use crate::transition::{Change, SLICE_EXTENTS};
 
 /// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far.
 const UNREAD_SEQUENCE: u64 = 1 << 48;

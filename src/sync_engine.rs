@@ -13,7 +13,7 @@ use crate::error;
 use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
-use crate::operation::Change;
+use crate::transition::Change;
 
 impl Group<'_> {
     /// Begins copies, as far as the budget of this poll and the copy slots allow.

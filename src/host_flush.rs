@@ -1,0 +1,48 @@
+#![forbid(unsafe_code)]
+//! Host flushes: they go to every LU that holds acknowledged data, as tickets of the flushes that the library makes
+//! (R20, R22). With the host contract HD there is nothing to do.
+
+use crate::clone::CloneState;
+use crate::error::{self};
+use crate::group::{Group, SOURCE};
+use crate::lu::Flushed;
+use crate::request::{Request, RequestStage};
+
+impl Group<'_> {
+    /// A flush goes to every LU that holds acknowledged data of this one (R22).
+    pub(crate) fn begin_host_flush(&mut self, request: u16) {
+        let ticket = self.new_ticket();
+        let lu = self.requests[request].lu;
+        self.lu_mut(lu).want_flush(ticket);
+        let mut from = 1;
+        while let Some(clone) = self.next_clone(from, CloneState::is_mirrored).filter(|_| lu == SOURCE) {
+            self.lu_mut(clone).want_flush(ticket);
+            from = clone.saturating_add(1);
+        }
+        self.requests[request].ticket = ticket;
+        self.requests[request].stage = RequestStage::Flushing;
+        self.submitted = self.submitted.saturating_add(1);
+        self.host_flush_over(request);
+    }
+
+    pub(crate) fn host_flush_over(&mut self, request: u16) {
+        let Request { lu, ticket, .. } = self.requests[request];
+        let status = match self.lu(lu).flushed(ticket) {
+            Flushed::Waiting => return,
+            Flushed::Done => error::OK,
+            Flushed::Failed(status) => status,
+        };
+        // A Clone whose flush failed is not mirrored any more: the host gets the status of the Source (R52).
+        let waits = |clone| self.lu(clone).flushed(ticket) == Flushed::Waiting;
+        if lu == SOURCE && self.clones_where(CloneState::is_mirrored).any(waits) {
+            return;
+        }
+        self.submitted = self.submitted.saturating_sub(1);
+        self.finish(request, status);
+    }
+
+    /// Whether a host waits for a flush of this LU, and so will see its failure.
+    pub(crate) fn flush_waited_for(&self, lu: u32) -> bool {
+        self.requests.iter().any(|(_, request)| request.stage == RequestStage::Flushing && request.lu == lu)
+    }
+}

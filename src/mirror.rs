@@ -1,0 +1,58 @@
+#![forbid(unsafe_code)]
+//! Mirroring: a host write to the Source goes to every Clone that is synchronized or being synchronized, too. A leg that
+//! fails never fails the host; the Clone is OutOfSync from then on, and its Delta Map has what it may lack (R52).
+
+use crate::clone::CloneState;
+use crate::event::{Event, EventKind};
+use crate::geometry::ExtentRange;
+use crate::group::Group;
+use crate::request::{Request, RequestStage};
+
+impl Group<'_> {
+    /// Whether an overlapping mirrored write is under way: its legs could land in another order (R43).
+    pub(crate) fn overlaps_mirrored(&self, asked: &Request) -> bool {
+        self.submitted > 0
+            && self.requests.iter().any(|(_, other)| {
+                other.stage == RequestStage::Submitted
+                    && other.mirrored
+                    && other.blocks.overlaps(asked.blocks)
+            })
+    }
+
+    /// Whether a mirrored Clone needs the write: what will be copied to it anyway it does not, unless
+    /// that copy is running (R49, roles swapped).
+    pub(crate) fn takes_part(&self, lu: u32, extents: ExtentRange) -> bool {
+        !self.clone(lu).delta.bits.all_set(extents) || self.scoreboard.owns_any(lu, extents)
+    }
+
+    /// The Clone may not hold what the Source holds: the extents are copied again.
+    pub(crate) fn distrust(&mut self, lu: u32, extents: ExtentRange) {
+        let clone = self.clone_mut(lu);
+        clone.delta.bits.set_range(extents);
+        if clone.state() == CloneState::Synchronized {
+            clone.record.state = CloneState::Synchronizing;
+            clone.restart_pass();
+            self.record_due = true;
+            self.raise_state(lu);
+        }
+    }
+
+    /// A mirrored Clone failed: its writes are only noted from now on (R52).
+    pub(crate) fn fail_mirror(&mut self, lu: u32, status: i32, extents: Option<ExtentRange>) {
+        if let Some(extents) = extents {
+            self.clone(lu).delta.bits.set_range(extents);
+        }
+        if !self.clone(lu).state().is_mirrored() {
+            return;
+        }
+        let clone = self.clone_mut(lu);
+        clone.record.state = CloneState::OutOfSync;
+        clone.record.failed = true;
+        // What it was sent lately may still be lost from its cache, and nobody flushes it any more (R3).
+        clone.delta.inherits_intent = true;
+        self.record_due = true;
+        self.persistent.next_epoch();
+        self.raise(Event { kind: EventKind::CloneFailed, lu: Some(lu), status, value: 0 });
+        self.raise_state(lu);
+    }
+}

@@ -1,0 +1,371 @@
+#![forbid(unsafe_code)]
+//! The one machine that changes the durable state of the group, for operations and for what copies bring about.
+//!
+//! ```text
+//!   Preparing --> Draining --> Flushing --> Committing --> (applied, done)
+//!    maps in      gate closed,  the LUs      superblock
+//!    slices       I/O drained   concerned    (R31)
+//!       `------------`------------`-------------`--> (undone, done with an error)
+//! ```
+//!
+//! While the gate is closed, new host requests wait and those under way finish (R34, R53, R55). An
+//! operation that waits in a drain can be aborted by its tag; then the gate opens again (R76).
+
+use crate::clone::{CloneRecord, CloneState};
+use crate::error::{self, Error};
+use crate::event::{Event, EventKind};
+use crate::geometry::{Extent, ExtentRange};
+use crate::group::{Group, SOURCE};
+use crate::lu::{Flushed, Ticket};
+use crate::metadata_writer::MetadataBuffers;
+use crate::operation::Activity;
+use crate::superblock::GroupRecord;
+
+/// A change of the durable state. Each is one superblock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// A Clone comes.
+    AddClone(u32),
+    /// A Clone goes.
+    RemoveClone(u32),
+    /// A Synchronization begins.
+    Synchronize(u32),
+    /// A Synchronization got so far (R73).
+    SyncedBelow(u32, u64),
+    /// A Synchronization is finished (R54).
+    Synchronized(u32),
+    /// A Clone is fractured.
+    Fracture(u32, [u8; 64]),
+    /// A Clone that is being synchronized is given up.
+    Abandon(u32, [u8; 64]),
+    /// A Protected Restore begins.
+    StartRestore(u32),
+    /// A Protected Restore is finished (R36).
+    FinishRestore(u32),
+    /// Background copies stop.
+    Pause,
+    /// Background copies go on.
+    Resume,
+    /// Write down what is so already.
+    Record,
+}
+
+/// How far a change is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TransitionStage {
+    /// Maps that no host needs yet are filled, a slice at a time, from this extent on.
+    Preparing(Extent),
+    /// The gate is closed; what is under way finishes.
+    Draining,
+    /// LUs are flushed.
+    Flushing(Ticket),
+    /// The superblock is written.
+    Committing,
+}
+
+/// A change under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transition {
+    /// What changes.
+    pub change: Change,
+    /// How far it is.
+    pub stage: TransitionStage,
+    /// Whom to tell, if it was asked for.
+    pub tag: Option<u64>,
+}
+
+/// Extents of a map that one step of a walk handles: it bounds the work of a poll.
+pub const SLICE_EXTENTS: u64 = 1 << 18;
+
+impl Change {
+    /// Whether hosts are held and everything under way finishes before it.
+    pub(crate) fn holds_hosts(self) -> bool {
+        matches!(
+            self,
+            Change::AddClone(_)
+                | Change::RemoveClone(_)
+                | Change::Synchronize(_)
+                | Change::Fracture(..)
+                | Change::Abandon(..)
+                | Change::StartRestore(_)
+        )
+    }
+}
+
+impl Group<'_> {
+    pub(crate) fn begin_transition(&mut self, change: Change, tag: Option<u64>) {
+        self.activity =
+            Activity::Transition(Transition { change, stage: TransitionStage::Preparing(Extent(0)), tag });
+    }
+
+    pub(crate) fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
+        let next = match transition.stage {
+            TransitionStage::Preparing(from) => self.prepare(transition.change, from),
+            TransitionStage::Draining => self.drain(transition.change),
+            TransitionStage::Flushing(ticket) => self.flush_for(transition.change, ticket, buffers),
+            TransitionStage::Committing => match self.writer.take_commit() {
+                None => Ok(TransitionStage::Committing),
+                Some(error::OK) => {
+                    self.apply(transition.change);
+                    return self.end_transition(transition, error::OK);
+                }
+                Some(status) => Err(Error::from_status(status)),
+            },
+        };
+        match next {
+            Ok(stage) => self.activity = Activity::Transition(Transition { stage, ..transition }),
+            Err(error) => self.end_transition(transition, error.status()),
+        }
+    }
+
+    pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
+        // A host write that came meanwhile is no failure: the end of the restore is due again later.
+        let failed = status != error::OK && status != Error::State.status();
+        if let (Change::FinishRestore(lu), true) = (transition.change, failed) {
+            // Not again and again: a flush that fails is not retried until it works (R24).
+            self.stall(lu, status);
+        }
+        self.activity = Activity::None;
+        self.gate_closed = false;
+        self.queue.changed = true;
+        if let Some(tag) = transition.tag {
+            self.finish_operation(tag, status);
+        }
+    }
+
+    /// Fills maps, a slice at a time, while hosts go on.
+    pub(crate) fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
+        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        let slice = ExtentRange::new(from, end);
+        let more = match change {
+            Change::AddClone(lu) => {
+                // It was never synchronized: everything may differ (R73).
+                self.clone(lu).delta.bits.set_range(slice);
+                true
+            }
+            Change::Synchronize(lu) if self.clone(lu).delta.inherits_intent => {
+                self.inherit(lu, slice);
+                true
+            }
+            _ => false,
+        };
+        if more && end.0 < self.geometry().extents() {
+            return Ok(TransitionStage::Preparing(end));
+        }
+        if change.holds_hosts() {
+            self.gate_closed = true;
+            return Ok(TransitionStage::Draining);
+        }
+        Ok(self.begin_flush(change))
+    }
+
+    /// A Clone that failed may differ wherever a write intent was left, and, if it was never synchronized to the
+    /// end, wherever its copies were not written down as flushed (R52, R73).
+    pub(crate) fn inherit(&self, lu: u32, slice: ExtentRange) {
+        let clone = self.clone(lu);
+        for extent in slice.iter().filter(|&extent| self.persistent.bits.get(extent)) {
+            clone.delta.bits.set(extent);
+        }
+        if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
+            clone.delta.bits.set_range(slice.intersection(unproven));
+        }
+    }
+
+    /// Waits until no host I/O, no copy and no map page is under way. Held requests do not count: they
+    /// have not been submitted, and waiting for them would never end (R48, T12b).
+    pub(crate) fn drain(&mut self, change: Change) -> Result<TransitionStage, Error> {
+        if self.metadata_failed {
+            return Err(Error::MetadataFailed);
+        }
+        let busy = self.submitted > 0 || self.scoreboard.active() > 0 || !self.persistent.is_clean();
+        if busy || self.sweeper.is_active() {
+            return Ok(TransitionStage::Draining);
+        }
+        Ok(self.begin_flush(change))
+    }
+
+    pub(crate) fn begin_flush(&mut self, change: Change) -> TransitionStage {
+        let ticket = self.new_ticket();
+        for lu in 0..self.config.lus() {
+            if self.must_flush(change, lu) {
+                self.lu_mut(lu).want_flush(ticket);
+            }
+        }
+        TransitionStage::Flushing(ticket)
+    }
+
+    /// What must be durable before the superblock says so.
+    pub(crate) fn must_flush(&self, change: Change, lu: u32) -> bool {
+        match change {
+            // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
+            // carries no intent, and a power loss may take it from the Source's cache while the Clone has
+            // it (docs/protocol.md, N1).
+            Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => lu == clone || lu == SOURCE,
+            Change::Fracture(clone, _) => lu == clone,
+            // R34: an unflushed host write to the Clone would be copied and then revert; those that are
+            // fractured along with it become points in time. The Source too: where it does not differ, it is
+            // the base over which P may become durable (R5; docs/protocol.md, N2).
+            Change::StartRestore(clone) => {
+                lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
+            }
+            Change::FinishRestore(_) => lu == SOURCE,
+            _ => false,
+        }
+    }
+
+    pub(crate) fn flush_for(
+        &mut self,
+        change: Change,
+        ticket: Ticket,
+        buffers: &mut dyn MetadataBuffers,
+    ) -> Result<TransitionStage, Error> {
+        for lu in 0..self.config.lus() {
+            // A Clone that failed is not mirrored any more, and not waited for.
+            if !self.must_flush(change, lu) {
+                continue;
+            }
+            match self.lu(lu).flushed(ticket) {
+                Flushed::Waiting => return Ok(TransitionStage::Flushing(ticket)),
+                Flushed::Done => {}
+                Flushed::Failed(status) => return Err(Error::from_status(status)),
+            }
+        }
+        // What was allowed at the beginning may not be any more: a leg of the drain failed (R56).
+        self.check_change(change)?;
+        if matches!(change, Change::FinishRestore(_)) && !self.restore_is_over() {
+            return Err(Error::State);
+        }
+        self.begin_commit(change, buffers);
+        Ok(TransitionStage::Committing)
+    }
+
+    /// The record of a Clone after the change.
+    pub(crate) fn clone_after(&self, change: Change, lu: u32) -> CloneRecord {
+        let now = self.clone(lu).record;
+        match change {
+            Change::AddClone(clone) if clone == lu => CloneRecord {
+                state: CloneState::OutOfSync,
+                full: true,
+                identity: self.lu(lu).identity,
+                ..CloneRecord::default()
+            },
+            Change::RemoveClone(clone) if clone == lu => CloneRecord::default(),
+            Change::Synchronize(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Synchronizing, failed: false, ..now }
+            }
+            Change::SyncedBelow(clone, synced_below) if clone == lu => CloneRecord { synced_below, ..now },
+            Change::Synchronized(clone) if clone == lu => {
+                // Hosts are not held: a leg may fail, or a payload turn out unstable, while the superblock is
+                // written. What is so then counts.
+                let equal = now.state == CloneState::Synchronizing && self.clone(lu).delta.is_empty();
+                let state = if equal { CloneState::Synchronized } else { now.state };
+                CloneRecord { state, full: false, synced_below: 0, ..now }
+            }
+            Change::Fracture(clone, label) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, label, ..now }
+            }
+            Change::Abandon(clone, label) if clone == lu => {
+                CloneRecord { state: CloneState::OutOfSync, label, ..now }
+            }
+            Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
+            // Everything that mirrors is fractured in the same step: that image is the undo (R2).
+            Change::StartRestore(_) => match now.state {
+                CloneState::Synchronized if self.clone(lu).delta.is_empty() => {
+                    CloneRecord { state: CloneState::Fractured, label: [0; 64], ..now }
+                }
+                state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
+                _ => now,
+            },
+            Change::FinishRestore(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, ..now }
+            }
+            _ => now,
+        }
+    }
+
+    /// The record of the group after the change.
+    pub(crate) fn group_after(&self, change: Change) -> GroupRecord {
+        let now = self.record;
+        match change {
+            Change::StartRestore(lu) => GroupRecord {
+                restoring: lu,
+                restore_generation: now.restore_generation.saturating_add(1),
+                source_invalid: false,
+                ..now
+            },
+            Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
+            Change::Pause => GroupRecord { paused: true, ..now },
+            Change::Resume => GroupRecord { paused: false, ..now },
+            _ => now,
+        }
+    }
+
+    /// The superblock is durable: memory follows.
+    pub(crate) fn apply(&mut self, change: Change) {
+        self.record = self.group_after(change);
+        for lu in 1..=self.config.clones_max {
+            let after = self.clone_after(change, lu);
+            let changed = after.state != self.clone(lu).state();
+            self.clone_mut(lu).record = after;
+            if changed {
+                self.raise_state(lu);
+            }
+        }
+        match change {
+            Change::Synchronize(lu) => {
+                self.clone_mut(lu).delta.inherits_intent = false;
+                self.restart_copy(lu);
+            }
+            Change::Synchronized(lu) => {
+                self.collisions.forget_lu(lu);
+                if self.clone(lu).state() == CloneState::Synchronized {
+                    self.sweeper.request();
+                    self.raise(Event { kind: EventKind::Synchronized, lu: Some(lu), ..Event::default() });
+                } else {
+                    self.record_due = true;
+                }
+            }
+            Change::Fracture(lu, _) => self.collisions.forget_lu(lu),
+            Change::Abandon(lu, _) | Change::RemoveClone(lu) => {
+                self.collisions.forget_lu(lu);
+                // What the Clone was sent lately may still be lost from its cache (R3).
+                self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
+            }
+            Change::StartRestore(lu) => {
+                self.restart_copy(lu);
+                self.distrust_cut_short();
+                self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
+            }
+            Change::FinishRestore(lu) => {
+                // What hosts changed meanwhile is what differs now. G holds it already (R4, R36).
+                let clone = &mut self.clones[u64::from(lu.wrapping_sub(1))];
+                core::mem::swap(&mut clone.delta.bits, &mut self.protected_restore.bits);
+                self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
+            }
+            Change::Resume => {
+                for lu in 1..=self.config.clones_max {
+                    self.clone_mut(lu).restart_pass();
+                }
+            }
+            Change::AddClone(_) | Change::SyncedBelow(..) | Change::Pause | Change::Record => {}
+        }
+        // Which bits a write needs depends on the states: no extent passes any more (R71).
+        if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {
+            self.persistent.next_epoch();
+        }
+    }
+
+    /// Clones whose Synchronization a restore cut short: what they were sent was not flushed.
+    pub(crate) fn distrust_cut_short(&mut self) {
+        let mut from = 1;
+        while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
+            self.clone_mut(lu).delta.inherits_intent = true;
+            from = lu.saturating_add(1);
+        }
+    }
+
+    pub(crate) fn restart_copy(&mut self, lu: u32) {
+        self.clone_mut(lu).restart_pass();
+        self.clone_mut(lu).copied = 0;
+    }
+}
