@@ -158,6 +158,7 @@ impl Group<'_> {
     fn source_copied(&mut self, copy: &Copy) {
         if copy.durable {
             self.clone(copy.from).delta.bits.clear_range(copy.extents);
+            self.note_restored();
         } else {
             self.protected_restore.note_copied(copy.extents);
         }

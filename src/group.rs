@@ -352,8 +352,10 @@ impl<'a> Group<'a> {
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
         self.protected_restore.unseal(status == error::OK, delta);
-        if let Some(lu) = restoring.filter(|_| dropped) {
-            self.stall(lu, status);
+        match restoring {
+            Some(lu) if dropped => self.stall(lu, status),
+            _ if status == error::OK => self.note_restored(),
+            _ => {}
         }
     }
 

@@ -46,6 +46,7 @@ impl Group<'_> {
         if let Some(delta) = self.restoring_delta() {
             delta.clear_range(waiting.overwrite);
         }
+        self.note_restored();
         self.end_overwrite(request, error::OK);
     }
 

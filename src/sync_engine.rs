@@ -155,6 +155,14 @@ impl Group<'_> {
         again
     }
 
+    /// Extents left the Delta Map of the Clone that is restored from. If none is left, whatever stood in the way was
+    /// healed, by a host that wrote over it or by a copy on demand (R61).
+    pub(crate) fn note_restored(&mut self) {
+        if let Some(lu) = self.restoring().filter(|&lu| self.clone(lu).delta.bits.is_empty()) {
+            self.clone_mut(lu).stalled = false;
+        }
+    }
+
     /// The engine waits for a resume.
     pub(crate) fn stall(&mut self, lu: u32, status: i32) {
         self.clone_mut(lu).stalled = true;

@@ -88,6 +88,12 @@ pub struct Inner {
     pub power_fails_at: u64,
     pub fault_seen: bool,
     pub metadata_fault_seen: bool,
+    /// A block of an LU that cannot be read.
+    pub bad_blocks: Option<(usize, usize)>,
+    /// Host flushes that are done, with their statuses.
+    pub flushes: Vec<(u64, i32)>,
+    /// Host requests that failed.
+    pub failed: Vec<u64>,
     pub finished: Vec<(u64, i32)>,
     format: Format,
     /// LUs that are members, as the model knows.
@@ -164,6 +170,9 @@ impl World {
             power_fails_at: u64::MAX,
             fault_seen: false,
             metadata_fault_seen: false,
+            bad_blocks: None,
+            flushes: Vec::new(),
+            failed: Vec::new(),
             finished: Vec::new(),
             format: Format::new(extents, profile.clones, UNIT_BYTES, UNIT_BYTES),
             members: Vec::new(),
@@ -476,6 +485,15 @@ impl World {
         panic!("the group does not come to rest");
     }
 
+    /// As `settle`, for a restore that cannot end.
+    pub fn settle_or_stall(&self) {
+        for _ in 0..10_000 {
+            self.step(8);
+            self.complete_some(4);
+        }
+        assert_eq!((self.held(), self.hosts_open()), (0, 0), "the group does not come to rest");
+    }
+
     /// Power is lost: what is not durable is kept or lost as the seed says. Hosts forget their requests.
     pub fn lose_power(&mut self, fate: impl FnMut() -> bool + 'static) {
         let inner = self.inner.get_mut();
@@ -629,6 +647,12 @@ impl Inner {
             return self.perform_failure(held);
         }
         let fua = io.flags & CLONE_GROUP_IO_FUA != 0;
+        let bad = self
+            .bad_blocks
+            .is_some_and(|(bad_lu, block)| bad_lu == lu && (first..first + count).contains(&block));
+        if bad && io.operation == CLONE_GROUP_IO_READ {
+            return -5;
+        }
         match io.operation {
             CLONE_GROUP_IO_READ => {
                 let values = self.devices[lu].now[first..first + count].to_vec();
@@ -759,6 +783,12 @@ impl Inner {
             self.finished.push((tag, status));
             return;
         };
+        if op.operation == CLONE_GROUP_IO_FLUSH {
+            self.flushes.push((tag, status));
+        }
+        if status < CLONE_GROUP_OK {
+            self.failed.push(tag);
+        }
         let durable = op.fua || self.profile.host_durable || !self.profile.volatile;
         let blocks = op.first..op.first + op.count;
         match op.operation {
