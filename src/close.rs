@@ -39,6 +39,7 @@ pub struct Close {
 impl Group<'_> {
     pub(crate) fn begin_close(&mut self, tag: u64) {
         self.state = GroupState::Closing;
+        self.queue.changed = true;
         self.activity = Activity::Close(Close { stage: CloseStage::Finishing, tag, error: None });
     }
 

@@ -63,6 +63,8 @@ pub struct Copy {
     pub exclusive: bool,
     /// What is written is durable when it is complete.
     pub durable: bool,
+    /// A flush of its target failed meanwhile: pieces of it may be lost, so it counts as not made (R24).
+    pub spoiled: bool,
 }
 
 /// The table of copies.
@@ -121,6 +123,18 @@ impl<'a> CodScoreboard<'a> {
     pub fn release(&mut self, copy: u16) {
         self.copies[copy] = Copy::default();
         self.active = self.active.saturating_sub(1);
+    }
+
+    /// A flush of this LU failed. Returns whether a copy onto it may have lost something.
+    pub fn spoil(&mut self, to: u32) -> bool {
+        let mut any = false;
+        for (_, copy) in self.copies.iter_mut() {
+            if copy.stage != CopyStage::Free && copy.to == to && !copy.durable {
+                copy.spoiled = true;
+                any = true;
+            }
+        }
+        any
     }
 
     /// A host write to these extents is being submitted: copies of them have to be made again (R44).

@@ -156,6 +156,9 @@ impl Group<'_> {
 
     /// Extents of the Source hold the Clone's data now.
     fn source_copied(&mut self, copy: &Copy) {
+        if copy.spoiled {
+            return;
+        }
         if copy.durable {
             self.clone(copy.from).delta.bits.clear_range(copy.extents);
             self.note_restored();

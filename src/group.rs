@@ -23,7 +23,7 @@ use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
 use crate::operation::Activity;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
-use crate::request::Request;
+use crate::request::{Request, RequestStage};
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
@@ -329,9 +329,13 @@ impl<'a> Group<'a> {
         if lu == SOURCE {
             self.source_flushed(status);
         }
-        if status == error::OK || lu == self.area() {
+        if status == error::OK {
             return;
         }
+        if lu == self.area() {
+            return self.spoil_metadata_writes(status);
+        }
+        self.spoil_writes(lu, status);
         if !self.flush_waited_for(lu) {
             self.lu_mut(lu).owed_status = status;
         }
@@ -345,10 +349,23 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Writes under way may have reached the cache before the flush failed, and be lost with it: a later flush that
+    /// works would seem to cover them (R24).
+    fn spoil_writes(&mut self, lu: u32, status: i32) {
+        for (_, request) in self.requests.iter_mut() {
+            let submitted = request.stage == RequestStage::Submitted && request.lu == lu;
+            if submitted && request.operation.changes_blocks() && request.status == error::OK {
+                request.status = status;
+            }
+        }
+    }
+
     /// Copies that the flush covered are durable, or as if never made. They are not made again and again: the
     /// engine waits for a resume (R24).
     fn source_flushed(&mut self, status: i32) {
-        let dropped = self.protected_restore.unflushed() > 0 && status != error::OK;
+        let failed = status != error::OK;
+        let spoiled = failed && self.scoreboard.spoil(SOURCE);
+        let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
         self.protected_restore.unseal(status == error::OK, delta);
@@ -632,7 +649,7 @@ impl<'a> Group<'a> {
     // ------------------------------------------------------------ requests
 
     pub(crate) fn new_request(&mut self, request: Request) -> Option<u16> {
-        let free = self.requests.iter().find(|(_, slot)| slot.stage == crate::request::RequestStage::Free);
+        let free = self.requests.iter().find(|(_, slot)| slot.stage == RequestStage::Free);
         let slot = free.map(|(number, _)| number)?;
         self.requests[slot] = request;
         self.requests_used = self.requests_used.saturating_add(1);
@@ -663,7 +680,8 @@ impl<'a> Group<'a> {
         if self.state != GroupState::New && (self.state != GroupState::Ready || member) {
             return Err(Error::State);
         }
-        if self.is_adding(lu) {
+        // A flush of what stood behind the number before would be taken for one of the new LU.
+        if self.is_adding(lu) || self.lu(lu).flush_under_way() {
             return Err(Error::Busy);
         }
         *self.lu_mut(lu) = Lu::attached(flags, identity);

@@ -85,6 +85,11 @@ impl Lu {
         self.flight == 0 && self.wanted > self.flushed.max(self.failed)
     }
 
+    /// Whether a flush is under way.
+    pub fn flush_under_way(&self) -> bool {
+        self.flight != 0
+    }
+
     /// Whether a flush is under way or asked for.
     pub fn is_flushing(&self) -> bool {
         self.flight != 0 || self.should_flush()

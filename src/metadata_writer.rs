@@ -50,6 +50,8 @@ enum WriterStage {
 pub struct PageWriter {
     stage: WriterStage,
     page: u64,
+    /// How a flush failed while the page was being written: what was written may be lost with it.
+    spoiled: i32,
 }
 
 /// How far the superblock is.
@@ -74,6 +76,8 @@ pub enum CommitStage {
 pub struct MetadataWriter<'a> {
     writers: Table<'a, PageWriter>,
     commit: CommitStage,
+    /// The same for the superblock.
+    commit_spoiled: i32,
     change: Change,
     /// Sequence number of the last superblock write, whether it worked or not.
     pub sequence: u64,
@@ -91,6 +95,7 @@ impl<'a> MetadataWriter<'a> {
         MetadataWriter {
             writers: Table::new(writers),
             commit: CommitStage::Idle,
+            commit_spoiled: error::OK,
             change: Change::Record,
             sequence: 0,
             newest: 0,
@@ -122,8 +127,20 @@ impl Group<'_> {
         self.write_superblock(buffers);
     }
 
+    /// A flush of the area failed: what is being written may have reached its cache before and be lost with it
+    /// (R24).
+    pub(crate) fn spoil_metadata_writes(&mut self, status: i32) {
+        self.writer.commit_spoiled = status;
+        for (_, writer) in self.writer.writers.iter_mut() {
+            if writer.stage == WriterStage::Writing {
+                writer.spoiled = status;
+            }
+        }
+    }
+
     fn write_superblock(&mut self, buffers: &mut dyn MetadataBuffers) {
         self.writer.sequence = self.writer.sequence.saturating_add(1);
+        self.writer.commit_spoiled = error::OK;
         let change = self.writer.change;
         let group = self.group_after(change);
         let clones = (1..=self.config.clones_max).map(|lu| -> CloneRecord { self.clone_after(change, lu) });
@@ -147,6 +164,7 @@ impl Group<'_> {
 
     /// The write of a superblock slot is over.
     pub(crate) fn superblock_write_over(&mut self, status: i32) {
+        let status = if status == error::OK { self.writer.commit_spoiled } else { status };
         let ticket = self.new_ticket();
         let area = self.area();
         self.writer.commit = match (self.writer.commit, status) {
@@ -198,7 +216,7 @@ impl Group<'_> {
     pub(crate) fn advance_writer(&mut self, buffers: &mut dyn MetadataBuffers) {
         self.advance_commit(buffers);
         for number in 0..crate::geometry::slot(self.writer.writers.len()) {
-            let PageWriter { stage, page } = self.writer.writers[number];
+            let PageWriter { stage, page, .. } = self.writer.writers[number];
             match stage {
                 WriterStage::Free => self.begin_page_write(number, buffers),
                 WriterStage::Writing => {}
@@ -212,16 +230,16 @@ impl Group<'_> {
     }
 
     fn begin_page_write(&mut self, number: u16, buffers: &mut dyn MetadataBuffers) {
-        // Recovery uses the buffers of the page writers.
-        let starting = self.state == GroupState::Starting;
-        let stopped = starting || self.metadata_failed && (!self.writer.repairing || self.repair_failed);
+        // Recovery uses the buffers of the page writers, and one that was refused changes nothing (R60).
+        let serving = matches!(self.state, GroupState::Ready | GroupState::Closing);
+        let stopped = !serving || self.metadata_failed && (!self.writer.repairing || self.repair_failed);
         if self.free_ios() == 0 || stopped {
             return;
         }
         let Some(page) = self.persistent.begin_write() else {
             return;
         };
-        self.writer.writers[number] = PageWriter { stage: WriterStage::Writing, page };
+        self.writer.writers[number] = PageWriter { stage: WriterStage::Writing, page, spoiled: error::OK };
         let buffer = number.saturating_add(1);
         let header = PageHeader {
             group_id: self.config.group_id,
@@ -251,7 +269,8 @@ impl Group<'_> {
 
     /// The write of a page is over; durable it is when it is flushed, too.
     pub(crate) fn page_write_over(&mut self, number: u16, status: i32) {
-        let page = self.writer.writers[number].page;
+        let PageWriter { page, spoiled, .. } = self.writer.writers[number];
+        let status = if status == error::OK { spoiled } else { status };
         if status != error::OK {
             self.page_over(number, page, status);
             return;

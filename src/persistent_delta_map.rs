@@ -234,6 +234,14 @@ impl<'a> PersistentDeltaMap<'a> {
         &self.pages[page]
     }
 
+    /// Nothing is known of any page: a start begins.
+    pub fn forget_pages(&mut self) {
+        for (_, page) in self.pages.iter_mut() {
+            *page = Page::default();
+        }
+        self.dirty.clear_range(ExtentRange::new(Extent(0), Extent(self.dirty.extents())));
+    }
+
     /// What Recovery found out about a page.
     pub fn set_page(&mut self, page: u64, newest: u8, sequence: u64) {
         self.pages[page] = Page { newest, sequence, ..Page::default() };

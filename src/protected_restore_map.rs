@@ -68,10 +68,13 @@ impl<'a> ProtectedRestoreMap<'a> {
         self.sealed = self.unflushed.len();
     }
 
-    /// The flush is over. If it worked, the copies it covered are durable, and leave the Delta Map. If
-    /// not, they are as if never made: the Clone is as it was, so they are simply made again (R24).
+    /// The flush is over. If it worked, the copies it covered are durable, and leave the Delta Map. If not, every
+    /// copy that is noted may be lost from the cache, also one that came after the flush was submitted. They are as
+    /// if never made: the Clone is as it was, so they are simply made again (R24).
     pub fn unseal(&mut self, flushed: bool, delta: Option<&ExtentMap<'_>>) {
-        for _ in 0..core::mem::take(&mut self.sealed) {
+        let sealed = core::mem::take(&mut self.sealed);
+        let over = if flushed { sealed } else { self.unflushed.len() };
+        for _ in 0..over {
             let Some(extents) = self.unflushed.pop() else {
                 return;
             };

@@ -120,7 +120,7 @@ impl Group<'_> {
 
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
         // A host write that came meanwhile is no failure: the end of the restore is due again later.
-        let failed = status != error::OK && status != Error::State.status();
+        let failed = status != error::OK && status != Error::State.status() && !self.metadata_failed;
         if let (Change::FinishRestore(lu), true) = (transition.change, failed) {
             // Not again and again: a flush that fails is not retried until it works (R24).
             self.stall(lu, status);
@@ -201,7 +201,9 @@ impl Group<'_> {
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
             // it (docs/protocol.md, N1).
             Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => lu == clone || lu == SOURCE,
-            Change::Fracture(clone, _) => lu == clone,
+            // R55 asks for F(Clone). F(Source) too: if a later flush of the Source fails and drops a write that the
+            // Clone has, nobody would know any more that the two differ (N7).
+            Change::Fracture(clone, _) => lu == clone || lu == SOURCE,
             // R34: an unflushed host write to the Clone would be copied and then revert; those that are
             // fractured along with it become points in time. The Source too: where it does not differ, it is
             // the base over which P may become durable (R5; docs/protocol.md, N2).
@@ -314,6 +316,7 @@ impl Group<'_> {
         match change {
             Change::Synchronize(lu) => {
                 self.clone_mut(lu).delta.inherits_intent = false;
+                self.lu_mut(lu).owed_status = error::OK;
                 self.restart_copy(lu);
             }
             Change::Synchronized(lu) => {

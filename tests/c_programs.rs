@@ -134,3 +134,9 @@ fn guarded_workspace() {
 fn reentrant() {
     run_with_array("reentrant.c");
 }
+
+/// Completions from a signal handler preempt everything, holders of the lock among them.
+#[test]
+fn storm() {
+    run_with_array("storm.c");
+}

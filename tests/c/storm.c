@@ -19,7 +19,7 @@
 
 #include "array.h"
 
-enum { DEADLOCK_SECONDS = 100, IDLE_POLLS = 200, COMPLETE_ONE_OF = 50,
+enum { DEADLOCK_SECONDS = 60, IDLE_POLLS = 200, COMPLETE_ONE_OF = 50,
        STEPS_EACH = 8000, TIMER_LIVES = 20, STEPPED_LIVES = 3 };
 
 static struct array array;

@@ -53,17 +53,10 @@ impl Device {
         }
     }
 
-    /// A flush that covers this much failed, and the cache dropped what it should have written.
-    pub fn drop_cached(&mut self, sealed: &[(usize, u64)]) {
-        for entry in sealed {
-            if let Some(at) = self.cache.iter().position(|cached| cached == entry) {
-                self.cache.remove(at);
-            }
-        }
+    /// A flush failed, and the cache dropped all that it held.
+    pub fn drop_cached(&mut self) {
+        self.cache.clear();
         self.now.clone_from(&self.durable);
-        for &(block, value) in &self.cache {
-            self.now[block] = value;
-        }
     }
 
     /// Power is lost. `open` are the writes under way. Of each block any version from the durable one to the
