@@ -16,6 +16,8 @@ pub struct Block {
     open: Vec<u64>,
     /// Failed: may or may not be there.
     maybe: Vec<u64>,
+    /// Open when a flush failed: perhaps in the cache by then, and lost, though the word of it is still on its way.
+    suspect: Vec<u64>,
 }
 
 impl Block {
@@ -30,6 +32,9 @@ impl Block {
 
     /// It is acknowledged; `durable` if that means durable.
     pub fn acknowledge(&mut self, value: u64, durable: bool) {
+        if self.suspect.contains(&value) {
+            return self.fail(value);
+        }
         self.close(value);
         self.current = vec![value];
         self.acknowledged += 1;
@@ -84,6 +89,7 @@ impl Block {
     pub fn lose_cached(&mut self) {
         // A later flush that works does not make it durable (R24).
         self.maybe.append(&mut self.recent);
+        self.suspect.extend(&self.open);
         self.current = self.current.iter().chain(&self.base).chain(&self.maybe).copied().collect();
     }
 
