@@ -165,11 +165,21 @@ fn hosts(criterion: &mut Criterion) {
     criterion
         .bench_function("host write, passed through", |bench| bench.iter(|| black_box(array.write(5, 0, 1))));
     criterion.bench_function("host write, first to an extent", |bench| {
-        let mut next = 6;
-        bench.iter(|| {
-            let status = array.write(next, 0, 1);
-            array.wait(|_| status);
-            next = (next + 1) % extents;
+        bench.iter_custom(|rounds| {
+            let extents = 1 << 14;
+            let mut spent = Duration::ZERO;
+            let mut left = rounds;
+            while left > 0 {
+                let array = Array::new(extents, false);
+                let begun = Instant::now();
+                for extent in 0..left.min(extents) {
+                    let status = array.write(extent, 0, 1);
+                    array.wait(|_| status);
+                }
+                spent += begun.elapsed();
+                left = left.saturating_sub(extents);
+            }
+            spent
         });
     });
 }
