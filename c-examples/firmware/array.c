@@ -3,6 +3,18 @@
 #include "array.h"
 #include "stack.h"
 
+enum {
+    COPIES = 2,
+    COPY_BYTES = 2 * EXTENT_BLOCKS * BLOCK_BYTES,
+    BUFFER_ALIGN = 512,
+    PAGE_BYTES = 512,
+    PAGE_WRITES = 2
+};
+#define WORKSPACE_BYTES                                                        \
+    CLONE_GROUP_WORKSPACE_BYTES(EXTENTS, LUS - 1, REQUESTS, COPIES,            \
+                                COPY_BYTES, PAGE_BYTES, PAGE_BYTES,            \
+                                PAGE_WRITES, BUFFER_ALIGN)
+
 void *memcpy(void *restrict to, const void *restrict from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
 int memcmp(const void *one, const void *other, size_t bytes);
@@ -10,7 +22,7 @@ int memcmp(const void *one, const void *other, size_t bytes);
 struct array array;
 
 // All memory of the library. array_open() holds it against what it needs.
-static unsigned char workspace[40960] __attribute__((aligned(512)));
+static unsigned char workspace[WORKSPACE_BYTES] __attribute__((aligned(BUFFER_ALIGN)));
 
 // What each request under way reads: it is checked at its end.
 struct range {
@@ -99,7 +111,7 @@ static void check_io(const struct clone_group_io *io)
     CHECK(io->reserved == 0);
     CHECK(io->lu == CLONE_GROUP_LU_NONE || io->lu < LUS);
     CHECK(end <= (io->lu == CLONE_GROUP_LU_NONE ? array.area_bytes : sizeof array.lu[0]));
-    CHECK((uintptr_t)io->buffer % 512 == 0);
+    CHECK((uintptr_t)io->buffer % BUFFER_ALIGN == 0);
     if (io->lu != CLONE_GROUP_LU_NONE) {
         CHECK(io->first_block * BLOCK_BYTES == io->offset_bytes);
         CHECK(io->block_count * BLOCK_BYTES == io->length_bytes);
@@ -185,12 +197,12 @@ static void configure(struct clone_group_config *config, uint64_t identity)
     config->extent_blocks = EXTENT_BLOCKS;
     config->clones_max = LUS - 1;
     config->requests_max = REQUESTS;
-    config->copies_max = 2;
-    config->copy_buffer_bytes = 2 * EXTENT_BLOCKS * BLOCK_BYTES;
-    config->buffer_align_bytes = 512;
-    config->persist_unit_bytes = 512;
-    config->page_bytes = 512;
-    config->page_writes_max = 2;
+    config->copies_max = COPIES;
+    config->copy_buffer_bytes = COPY_BYTES;
+    config->buffer_align_bytes = BUFFER_ALIGN;
+    config->persist_unit_bytes = PAGE_BYTES;
+    config->page_bytes = PAGE_BYTES;
+    config->page_writes_max = PAGE_WRITES;
     config->intent_extents_max = 16;
     for (uint32_t n = 0; n < 16; n++) {
         config->group_id[n] = (uint8_t)(identity + n);
