@@ -128,7 +128,7 @@ fn column_bytes(column: Column, extents: ExtentRange) -> core::ops::Range<usize>
 
 /// CRC-32 over everything but the checksum itself.
 fn checksum(image: &[u8]) -> Option<u32> {
-    let mut hasher = crc32fast::Hasher::new();
+    let mut hasher = crate::checksum::Hasher::new();
     hasher.update(image.get(..CRC_AT)?);
     hasher.update(image.get(PAGE_HEADER_BYTES..)?);
     Some(hasher.finalize())

@@ -84,7 +84,7 @@ pub fn encode(
         writer.put(&clone.label);
     }
     if let Some((body, crc)) = image.split_last_chunk_mut::<CRC_BYTES>() {
-        *crc = crc32fast::hash(body).to_le_bytes();
+        *crc = crate::checksum::hash(body).to_le_bytes();
     }
 }
 
@@ -128,7 +128,7 @@ fn inspect_parts(image: &[u8]) -> Option<Slot> {
     else {
         return Some(Slot::Longer);
     };
-    if crc32fast::hash(body) != u32::from_le_bytes(*crc) {
+    if crate::checksum::hash(body) != u32::from_le_bytes(*crc) {
         return Some(Slot::Damaged);
     }
     if version != FORMAT_VERSION {
@@ -140,7 +140,7 @@ fn inspect_parts(image: &[u8]) -> Option<Slot> {
 
 /// A checksum of what a slot says but for its sequence number: two slots that agree have the same.
 pub fn content_crc(image: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
+    let mut hasher = crate::checksum::Hasher::new();
     hasher.update(image.get(..SEQUENCE_AT).unwrap_or_default());
     let end = image.len().saturating_sub(CRC_BYTES);
     hasher.update(image.get(SEQUENCE_AT + 8..end).unwrap_or_default());
