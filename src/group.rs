@@ -105,6 +105,8 @@ pub struct Group<'a> {
     pub(crate) writer: MetadataWriter<'a>,
     pub(crate) sweeper: IntentSweeper<'a>,
     pub(crate) activity: Activity,
+    /// The label of the fracture under way.
+    pub(crate) label: [u8; 64],
     /// What was asked for and has not begun.
     pub(crate) asked_for: Option<(Operation, u64)>,
     /// The state of a Clone changed by itself: the superblock should say so.
@@ -175,6 +177,7 @@ impl<'a> Group<'a> {
             writer: memory.writer,
             sweeper: memory.sweeper,
             activity: Activity::None,
+            label: [0; 64],
             asked_for: None,
             record_due: false,
             operations_unreported: 0,

@@ -47,8 +47,6 @@ pub enum Operation {
     Fracture {
         /// Its number.
         lu: u32,
-        /// Kept with the Clone.
-        label: [u8; 64],
         /// Also during a Synchronization.
         abandon: bool,
     },
@@ -80,7 +78,7 @@ pub enum Activity {
 
 impl Group<'_> {
     /// Accepts an operation; polls do it.
-    pub fn operate(&mut self, operation: Operation, tag: u64) -> Result<(), Error> {
+    pub fn operate(&mut self, operation: Operation, label: &[u8; 64], tag: u64) -> Result<(), Error> {
         if let Operation::Format { .. } | Operation::Recover { .. } = operation {
             return self.begin_start(operation, tag);
         }
@@ -95,6 +93,7 @@ impl Group<'_> {
         if let Some(change) = self.change_for(operation)? {
             self.check_change(change)?;
         }
+        self.label = *label;
         self.asked_for = Some((operation, tag));
         Ok(())
     }
@@ -152,13 +151,9 @@ impl Group<'_> {
             Operation::ProtectedRestore { lu } => Change::StartRestore(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
-            Operation::Fracture { lu, label, abandon } => {
+            Operation::Fracture { lu, abandon } => {
                 let synchronizing = self.clone(clone(lu)?).state() == CloneState::Synchronizing;
-                if abandon && synchronizing {
-                    Change::Abandon(lu, label)
-                } else {
-                    Change::Fracture(lu, label)
-                }
+                if abandon && synchronizing { Change::Abandon(lu) } else { Change::Fracture(lu) }
             }
         };
         Ok(Some(change))
@@ -193,7 +188,7 @@ impl Group<'_> {
                 }
                 if state_of(lu).is_tracked() { Ok(()) } else { Err(Error::State) }
             }
-            Change::Fracture(lu, _) => {
+            Change::Fracture(lu) => {
                 member(lu)?;
                 match state_of(lu) {
                     CloneState::Synchronized if self.clone(lu).delta.is_empty() => Ok(()),
@@ -203,7 +198,7 @@ impl Group<'_> {
                     _ => Err(Error::State),
                 }
             }
-            Change::Abandon(lu, _) if state_of(lu) != CloneState::Synchronizing => Err(Error::State),
+            Change::Abandon(lu) if state_of(lu) != CloneState::Synchronizing => Err(Error::State),
             Change::StartRestore(lu) => {
                 member(lu)?;
                 not_restoring()?;

@@ -35,9 +35,9 @@ pub enum Change {
     /// A Synchronization is finished (R54).
     Synchronized(u32),
     /// A Clone is fractured.
-    Fracture(u32, [u8; 64]),
+    Fracture(u32),
     /// A Clone that is being synchronized is given up.
-    Abandon(u32, [u8; 64]),
+    Abandon(u32),
     /// A Protected Restore begins.
     StartRestore(u32),
     /// A Protected Restore is finished (R36).
@@ -203,7 +203,7 @@ impl Group<'_> {
             Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => lu == clone || lu == SOURCE,
             // R55 asks for F(Clone). F(Source) too: if a later flush of the Source fails and drops a write that the
             // Clone has, nobody would know any more that the two differ (N7).
-            Change::Fracture(clone, _) => lu == clone || lu == SOURCE,
+            Change::Fracture(clone) => lu == clone || lu == SOURCE,
             // R34: an unflushed host write to the Clone would be copied and then revert; those that are
             // fractured along with it become points in time. The Source too: where it does not differ, it is
             // the base over which P may become durable (R5; docs/protocol.md, N2).
@@ -263,11 +263,11 @@ impl Group<'_> {
                 let state = if equal { CloneState::Synchronized } else { now.state };
                 CloneRecord { state, full: false, synced_below: 0, ..now }
             }
-            Change::Fracture(clone, label) if clone == lu => {
-                CloneRecord { state: CloneState::Fractured, label, ..now }
+            Change::Fracture(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, label: self.label, ..now }
             }
-            Change::Abandon(clone, label) if clone == lu => {
-                CloneRecord { state: CloneState::OutOfSync, label, ..now }
+            Change::Abandon(clone) if clone == lu => {
+                CloneRecord { state: CloneState::OutOfSync, label: self.label, ..now }
             }
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
@@ -328,8 +328,8 @@ impl Group<'_> {
                     self.record_due = true;
                 }
             }
-            Change::Fracture(lu, _) => self.collisions.forget_lu(lu),
-            Change::Abandon(lu, _) | Change::RemoveClone(lu) => {
+            Change::Fracture(lu) => self.collisions.forget_lu(lu),
+            Change::Abandon(lu) | Change::RemoveClone(lu) => {
                 self.collisions.forget_lu(lu);
                 // What the Clone was sent lately may still be lost from its cache (R3).
                 self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));

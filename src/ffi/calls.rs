@@ -366,7 +366,7 @@ pub unsafe extern "C" fn clone_group_fracture(
     // SAFETY: the caller's promise about `label` and `group`.
     unsafe {
         let label = structs::label(label);
-        operate(group, unknown, Operation::Fracture { lu, label, abandon }, tag)
+        operate_labelled(group, unknown, Operation::Fracture { lu, abandon }, &label, tag)
     }
 }
 
@@ -714,12 +714,27 @@ pub unsafe extern "C" fn clone_group_map_read(
 /// `group` must be NULL or a live handle.
 unsafe fn operate(group: *mut clone_group, unknown_flags: u32, operation: Operation, tag: u64) -> i32 {
     // SAFETY: the caller's promise about `group`.
+    unsafe { operate_labelled(group, unknown_flags, operation, &[0; 64], tag) }
+}
+
+/// As [`operate`], with a label for the Clone.
+///
+/// # Safety
+/// As for [`operate`].
+unsafe fn operate_labelled(
+    group: *mut clone_group,
+    unknown_flags: u32,
+    operation: Operation,
+    label: &[u8; 64],
+    tag: u64,
+) -> i32 {
+    // SAFETY: the caller's promise about `group`.
     unsafe {
         handle::with(group, |handle| {
             if unknown_flags != 0 {
                 return Err(Error::Invalid);
             }
-            handle.locked(|group| group.operate(operation, tag))?;
+            handle.locked(|group| group.operate(operation, label, tag))?;
             handle.wake();
             Ok(CLONE_GROUP_PENDING)
         })
