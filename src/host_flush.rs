@@ -3,7 +3,7 @@
 //! (R20, R22). With the host contract HD there is nothing to do.
 
 use crate::clone::CloneState;
-use crate::error::{self};
+use crate::error;
 use crate::group::{Group, SOURCE};
 use crate::lu::Flushed;
 use crate::request::{Request, RequestStage};
@@ -13,11 +13,10 @@ impl Group<'_> {
     pub(crate) fn begin_host_flush(&mut self, request: u16) {
         let ticket = self.new_ticket();
         let lu = self.requests[request].lu;
-        self.lu_mut(lu).want_flush(ticket);
-        let mut from = 1;
-        while let Some(clone) = self.next_clone(from, CloneState::is_mirrored).filter(|_| lu == SOURCE) {
-            self.lu_mut(clone).want_flush(ticket);
-            from = clone.saturating_add(1);
+        if lu == SOURCE {
+            self.want_mirrored_flush(ticket);
+        } else {
+            self.lu_mut(lu).want_flush(ticket);
         }
         self.requests[request].ticket = ticket;
         self.requests[request].stage = RequestStage::Flushing;

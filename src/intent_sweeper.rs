@@ -122,12 +122,7 @@ impl Group<'_> {
             return;
         }
         let ticket = self.new_ticket();
-        self.lu_mut(SOURCE).want_flush(ticket);
-        let mut from = 1;
-        while let Some(lu) = self.next_clone(from, CloneState::is_mirrored) {
-            self.lu_mut(lu).want_flush(ticket);
-            from = lu.saturating_add(1);
-        }
+        self.want_mirrored_flush(ticket);
         self.sweeper.stage = SweepStage::Flushing(page, ticket);
     }
 

@@ -5,7 +5,8 @@
 use crate::clone::CloneState;
 use crate::event::{Event, EventKind};
 use crate::geometry::ExtentRange;
-use crate::group::Group;
+use crate::group::{Group, SOURCE};
+use crate::lu::Ticket;
 use crate::request::{Request, RequestStage};
 
 impl Group<'_> {
@@ -17,6 +18,16 @@ impl Group<'_> {
                     && other.mirrored
                     && other.blocks.overlaps(asked.blocks)
             })
+    }
+
+    /// Asks for a flush of the Source and of every Clone that mirrors it.
+    pub(crate) fn want_mirrored_flush(&mut self, ticket: Ticket) {
+        self.lu_mut(SOURCE).want_flush(ticket);
+        let mut from = 1;
+        while let Some(lu) = self.next_clone(from, CloneState::is_mirrored) {
+            self.lu_mut(lu).want_flush(ticket);
+            from = lu.saturating_add(1);
+        }
     }
 
     /// Whether a mirrored Clone needs the write: what will be copied to it anyway it does not, unless

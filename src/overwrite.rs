@@ -3,7 +3,7 @@
 //! owns the extents; the data is written and durable first, then P says so, then the extents are the host's. Until
 //! then they hold the Clone's data for whoever reads them, and a failure leaves it so (R18).
 
-use crate::error::{self};
+use crate::error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
 use crate::request::RequestStage;
@@ -67,7 +67,7 @@ impl Group<'_> {
         self.end_overwrite(request, status);
     }
 
-    pub(crate) fn end_overwrite(&mut self, request: u16, status: i32) {
+    fn end_overwrite(&mut self, request: u16, status: i32) {
         self.requests[request].overwrite = ExtentRange::default();
         self.overwriting = self.overwriting.saturating_sub(1);
         self.submitted = self.submitted.saturating_sub(1);

@@ -79,7 +79,7 @@ pub const SLICE_EXTENTS: u64 = 1 << 18;
 
 impl Change {
     /// Whether hosts are held and everything under way finishes before it.
-    pub(crate) fn holds_hosts(self) -> bool {
+    fn holds_hosts(self) -> bool {
         matches!(
             self,
             Change::AddClone(_)
@@ -134,7 +134,7 @@ impl Group<'_> {
     }
 
     /// Fills maps, a slice at a time, while hosts go on.
-    pub(crate) fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
+    fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
         let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         let more = match change {
@@ -161,7 +161,7 @@ impl Group<'_> {
 
     /// A Clone that failed may differ wherever a write intent was left, and, if it was never synchronized to the
     /// end, wherever its copies were not written down as flushed (R52, R73).
-    pub(crate) fn inherit(&self, lu: u32, slice: ExtentRange) {
+    fn inherit(&self, lu: u32, slice: ExtentRange) {
         let clone = self.clone(lu);
         for extent in slice.iter().filter(|&extent| self.persistent.bits.get(extent)) {
             clone.delta.bits.set(extent);
@@ -173,7 +173,7 @@ impl Group<'_> {
 
     /// Waits until no host I/O, no copy and no map page is under way. Held requests do not count: they
     /// have not been submitted, and waiting for them would never end (R48, T12b).
-    pub(crate) fn drain(&mut self, change: Change) -> Result<TransitionStage, Error> {
+    fn drain(&mut self, change: Change) -> Result<TransitionStage, Error> {
         if self.metadata_failed {
             return Err(Error::MetadataFailed);
         }
@@ -184,7 +184,7 @@ impl Group<'_> {
         Ok(self.begin_flush(change))
     }
 
-    pub(crate) fn begin_flush(&mut self, change: Change) -> TransitionStage {
+    fn begin_flush(&mut self, change: Change) -> TransitionStage {
         let ticket = self.new_ticket();
         for lu in 0..self.config.lus() {
             if self.must_flush(change, lu) {
@@ -195,7 +195,7 @@ impl Group<'_> {
     }
 
     /// What must be durable before the superblock says so.
-    pub(crate) fn must_flush(&self, change: Change, lu: u32) -> bool {
+    fn must_flush(&self, change: Change, lu: u32) -> bool {
         match change {
             // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
@@ -215,7 +215,7 @@ impl Group<'_> {
         }
     }
 
-    pub(crate) fn flush_for(
+    fn flush_for(
         &mut self,
         change: Change,
         ticket: Ticket,
@@ -303,7 +303,7 @@ impl Group<'_> {
     }
 
     /// The superblock is durable: memory follows.
-    pub(crate) fn apply(&mut self, change: Change) {
+    fn apply(&mut self, change: Change) {
         self.record = self.group_after(change);
         for lu in 1..=self.config.clones_max {
             let after = self.clone_after(change, lu);
@@ -359,7 +359,7 @@ impl Group<'_> {
     }
 
     /// Clones whose Synchronization a restore cut short: what they were sent was not flushed.
-    pub(crate) fn distrust_cut_short(&mut self) {
+    fn distrust_cut_short(&mut self) {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
             self.clone_mut(lu).delta.inherits_intent = true;
@@ -367,7 +367,7 @@ impl Group<'_> {
         }
     }
 
-    pub(crate) fn restart_copy(&mut self, lu: u32) {
+    fn restart_copy(&mut self, lu: u32) {
         self.clone_mut(lu).restart_pass();
         self.clone_mut(lu).copied = 0;
     }

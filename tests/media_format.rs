@@ -11,24 +11,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::world::{Profile, World};
 
-const PROFILE: Profile = Profile {
-    blocks: 38,
-    extent_blocks: 4,
-    clones: 2,
-    copies: 2,
-    copy_blocks: 4,
-    volatile: false,
-    host_durable: false,
-    redirect: false,
-    persist_flush: false,
-    discard_zeroes: false,
-    offload: false,
-    immediate: 256,
-    retry: 0,
-    faults: 0,
-    metadata_faults: 0,
-    intents: 16,
-};
+const PROFILE: Profile = Profile::QUIET;
 
 /// Where the superblock slots and the copies of the one page lie: docs/format.md.
 const SUPERBLOCK_BYTES: usize = 512;

@@ -7,24 +7,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::world::{Profile, World};
 
-const PROFILE: Profile = Profile {
-    blocks: 256,
-    extent_blocks: 4,
-    clones: 2,
-    copies: 2,
-    copy_blocks: 4,
-    volatile: false,
-    host_durable: false,
-    redirect: false,
-    persist_flush: false,
-    discard_zeroes: false,
-    offload: false,
-    immediate: 256,
-    retry: 0,
-    faults: 0,
-    metadata_faults: 0,
-    intents: 16,
-};
+const PROFILE: Profile = Profile { blocks: 256, ..Profile::QUIET };
 
 type Call = fn(*mut clone_group, u64) -> i32;
 
