@@ -58,11 +58,16 @@
      + ((clones_max) + 4) * ((extents) / 8 + (extents) / 100 + 128)            \
      + ((extents) / 4096 + 16)                                                 \
      + ((extents) / ((((page_bytes) - 64) / 16) * 64) + 1) * 40                \
-     + (page_bytes) + 512                                                      \
+     + (page_bytes) + 768                                                      \
      + (copies_max) * ((copy_buffer_bytes) + (buffer_align_bytes))             \
      + ((page_writes_max) + 4)                                                 \
            * ((page_bytes) + 132 + 128 * (clones_max) + (persist_unit_bytes)   \
               + (buffer_align_bytes)))
+
+// What CLONE_GROUP_CONFIG_MAP_PER_CLONE adds to it at most.
+#define CLONE_GROUP_WORKSPACE_MAP_PER_CLONE_BYTES(extents, clones_max,         \
+                                                  page_bytes)                  \
+    (((extents) / (((page_bytes) - 64) / ((clones_max) + 1) / 8 * 64) + 1) * 40)
 
 
 // Version of the C ABI that this header describes. The library is compatible
@@ -201,6 +206,11 @@
 // are served from the Clone, and cause no copy (R16).
 #define CLONE_GROUP_CONFIG_REDIRECT_READS 2
 
+// Config: one column of the persistent maps for each Clone, not one for all.
+// After a power loss exactly what differs is copied, for the price of a larger
+// persistent area. Fixed at format.
+#define CLONE_GROUP_CONFIG_MAP_PER_CLONE 4
+
 // LU: has a volatile write cache; only a flush or FUA makes data durable.
 #define CLONE_GROUP_LU_VOLATILE_CACHE 1
 
@@ -319,8 +329,8 @@
 // Event: the state of an LU changed. `value` is the new state.
 #define CLONE_GROUP_EVENT_CLONE_STATE 1
 
-// Event: hosts see other data on the Source from now on (a Protected Restore
-// began): the moment for a SCSI unit attention.
+// Event: hosts see other data on the Source from now on (a Protected Restore or
+// a Reverse Synchronization began): the moment for a SCSI unit attention.
 #define CLONE_GROUP_EVENT_SOURCE_CHANGED 2
 
 // Event: a Synchronization of `lu` is finished.
@@ -355,6 +365,10 @@
 
 // Event: events were lost because they were not fetched; `value` is how many.
 #define CLONE_GROUP_EVENT_LOST 12
+
+// Event: a Reverse Synchronization from `lu` is finished; the Clone is
+// Synchronized.
+#define CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED 18
 
 // Map: the Delta Map of a Clone.
 #define CLONE_GROUP_MAP_DELTA 1
@@ -561,7 +575,7 @@ struct clone_group_info {
     uint32_t restoring_lu;
     // Extents of an LU.
     uint64_t extents_total;
-    // Counts the restores of this group.
+    // Counts the restores and Reverse Synchronizations of this group.
     uint64_t restore_generation;
     // Extents in the Protected Restore Map.
     uint64_t protected_restore_extents;
@@ -571,6 +585,10 @@ struct clone_group_info {
     uint32_t requests;
     // Host requests in the COD Queue.
     uint32_t cod_queue_depth;
+    // The LU of the Reverse Synchronization that runs, or 0.
+    uint32_t reversing_lu;
+    // 0.
+    uint32_t reserved;
 };
 
 // State of a Clone.
@@ -868,6 +886,23 @@ int32_t clone_group_fracture(struct clone_group *group,
 int32_t clone_group_protected_restore(struct clone_group *group,
                                       uint32_t lu,
                                       uint64_t tag);
+
+// Begins a Reverse Synchronization: the Clone is copied to the Source without
+// protection. From `done` on hosts find the Clone's data on the Source: their
+// reads are served from the Clone, their writes go to both LUs. So the Clone
+// does not stay the point in time that it was. Every other Clone is fractured in
+// the same step, as for clone_group_protected_restore(). At the end both LUs are
+// equal, the Clone is Synchronized, hosts read the Source again, and
+// CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED follows. Meanwhile hosts may read the Clone
+// under its own number, and not write it. A host write fails if the Clone's part
+// of it fails (R50); one that fails on the Source only is copied again.
+// After a power loss, Recovery goes on with it; the Clone's content counts (R41).
+//
+// Context: any thread.
+// Returns as clone_group_protected_restore().
+int32_t clone_group_reverse_synchronize(struct clone_group *group,
+                                        uint32_t lu,
+                                        uint64_t tag);
 
 // Stops background copies; hosts go on, also through copy on demand. A pause is
 // durable: it outlives a power loss.

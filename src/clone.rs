@@ -12,6 +12,8 @@
 //!                        `--- a leg failed (R52) ---------------------------'  restore  | restored
 //!                             (from Synchronized)                           v           |
 //!                                                                        Restoring -----'
+//!
+//!   Fractured --> ReverseSynchronizing --> Synchronized
 //! ```
 
 use crate::delta_map::DeltaMap;
@@ -69,6 +71,11 @@ impl CloneState {
     /// Whether host writes to the Source go to the Clone too.
     pub fn is_mirrored(self) -> bool {
         matches!(self, CloneState::Synchronizing | CloneState::Synchronized)
+    }
+
+    /// Whether host writes to the Source go to the Clone too, or to the Clone first.
+    pub fn shares_writes(self) -> bool {
+        self.is_mirrored() || self == CloneState::ReverseSynchronizing
     }
 
     /// Whether host writes to the Source are only noted in the Delta Map.

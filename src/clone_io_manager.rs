@@ -133,6 +133,8 @@ impl Group<'_> {
             CloneState::Fractured => Ok(()),
             CloneState::Restoring if operation.changes_blocks() => Err(Error::Protected),
             CloneState::Restoring => Ok(()),
+            // Hosts write it through the Source.
+            CloneState::ReverseSynchronizing if !operation.changes_blocks() => Ok(()),
             _ => Err(Error::State),
         }
     }
@@ -162,16 +164,17 @@ impl Group<'_> {
         if self.config.host_durable {
             return Verdict::Finish(Ok(()));
         }
-        match core::mem::take(&mut self.lu_mut(lu).owed_status) {
+        let authority = self.authority(lu);
+        match core::mem::take(&mut self.lu_mut(authority).owed_status) {
             error::OK => Verdict::Flush,
             owed => Verdict::Finish(Err(Error::from_status(owed))),
         }
     }
 
-    /// A host sees `need(e) ? C(e) : S(e)`.
+    /// A host sees `need(e) ? C(e) : S(e)` in a restore, and C(e) in a Reverse Synchronization (R41).
     fn classify_source_read(&mut self, asked: &Request) -> Verdict {
         let Some(restoring) = self.restoring() else {
-            return Verdict::Read(SOURCE);
+            return Verdict::Read(self.authority(SOURCE));
         };
         if self.is_overwritten(asked.extents) {
             return Verdict::Wait(Why::Copy);
@@ -200,7 +203,7 @@ impl Group<'_> {
             Ok(None) => return Verdict::Finish(Ok(())),
             Err(error) => return Verdict::Finish(Err(error)),
         };
-        let mirrors = self.next_clone(1, CloneState::is_mirrored).is_some();
+        let mirrors = self.next_clone(1, CloneState::shares_writes).is_some();
         if self.overtakes(request, asked) || mirrors && self.overlaps_mirrored(asked) {
             return Verdict::Wait(Why::Overlap);
         }
@@ -235,11 +238,11 @@ impl Group<'_> {
         if of_source && self.next_need(asked.extents).is_some() {
             return if reads_zeroes(SOURCE) { zeroes.map(Some) } else { Ok(None) };
         }
-        let mirrored = of_source && self.next_clone(1, CloneState::is_mirrored).is_some();
+        let mirrored = of_source && self.next_clone(1, CloneState::shares_writes).is_some();
         if mirrored {
             // Both legs must read the same afterwards.
             let all_zeroes =
-                reads_zeroes(SOURCE) && self.clones_where(CloneState::is_mirrored).all(reads_zeroes);
+                reads_zeroes(SOURCE) && self.clones_where(CloneState::shares_writes).all(reads_zeroes);
             let same = self.capabilities.discard && all_zeroes;
             return Ok(if same { Some(IoOperation::Discard) } else { zeroes.ok() });
         }
@@ -310,17 +313,33 @@ impl Group<'_> {
             return Some(Verdict::Wait(Why::Intent));
         }
         self.sweeper.touch(asked.extents);
+        let mut set = protected;
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, CloneState::is_tracked) {
-            self.clone(lu).delta.bits.set_range(asked.extents);
+            let added = self.clone(lu).delta.bits.set_range(asked.extents);
+            set = set.saturating_add(if self.config.map_per_clone { added } else { 0 });
             from = lu.saturating_add(1);
         }
-        let set = self.persistent.bits.set_range(asked.extents).saturating_add(protected);
+        set = set.saturating_add(self.set_intents(asked.extents));
         let verdict = self.wait_for_pages(asked.extents, set);
         if verdict.is_none() && overwrite.is_empty() {
             self.persistent.let_pass(asked.extents);
         }
         verdict
+    }
+
+    /// Sets G for a host write; returns how many bits are not known to be durable. An intent may stand in G since
+    /// before a Clone was mirrored, and not in that Clone's own column: so the first write of each state epoch has its
+    /// page written (R40, R72).
+    fn set_intents(&mut self, extents: ExtentRange) -> u64 {
+        if !self.config.map_per_clone {
+            return self.persistent.bits.set_range(extents);
+        }
+        if self.next_clone(1, CloneState::shares_writes).is_none() {
+            return 0;
+        }
+        self.persistent.bits.set_range(extents);
+        extents.count()
     }
 
     /// In a restore: the extents that do not differ from the Clone any more are the host's from now on. Those
@@ -342,7 +361,8 @@ impl Group<'_> {
 
     /// Waits for the pages of these extents, if bits of them were set just now or before and are not durable.
     fn wait_for_pages(&mut self, extents: ExtentRange, set: u64) -> Option<Verdict> {
-        let version = if set > 0 { self.persistent.mark(extents) } else { self.persistent.version() };
+        let unsaved = set > 0 || self.persistent.is_later(extents);
+        let version = if unsaved { self.persistent.mark(extents) } else { self.persistent.version() };
         if self.persistent.is_durable(extents, version) {
             return None;
         }
@@ -380,8 +400,9 @@ impl Group<'_> {
         }
         if asked.epoch != self.persistent.epoch() {
             self.sweeper.touch(asked.extents);
-            self.clone(asked.lu).delta.bits.set_range(asked.extents);
-            let set = self.persistent.bits.set_range(asked.extents);
+            let added = self.clone(asked.lu).delta.bits.set_range(asked.extents);
+            let per_clone = self.config.map_per_clone;
+            let set = if per_clone { added } else { self.persistent.bits.set_range(asked.extents) };
             if let Some(verdict) = self.wait_for_pages(asked.extents, set) {
                 return verdict;
             }
@@ -462,7 +483,7 @@ impl Group<'_> {
         self.add_leg(request, operation, asked.lu);
         let mut from = 1;
         while let Some(lu) =
-            self.next_clone(from, CloneState::is_mirrored).filter(|_| mirror == Mirror::Clones)
+            self.next_clone(from, CloneState::shares_writes).filter(|_| mirror == Mirror::Clones)
         {
             from = lu.saturating_add(1);
             if self.takes_part(lu, asked.extents) {
@@ -607,11 +628,10 @@ impl Group<'_> {
     /// A leg of a host request is over.
     pub(crate) fn leg_over(&mut self, request: u16, io: &Io, status: i32) {
         let asked = self.requests[request];
-        let mirror_leg = asked.lu == SOURCE && io.lu != SOURCE && !asked.redirected;
         if status != error::OK {
-            if mirror_leg {
-                // A mirror never fails the host (R52).
-                self.fail_mirror(io.lu, status, Some(asked.extents));
+            if asked.mirrored && io.lu != self.authority(asked.lu) {
+                // The other leg never fails the host (R50, R52).
+                self.mirrored_leg_failed(io.lu, status, asked.extents);
             } else if asked.status == error::OK {
                 self.requests[request].status = status;
             }
@@ -629,9 +649,9 @@ impl Group<'_> {
             self.redirected = self.redirected.saturating_sub(1);
         }
         if asked.status != error::OK && asked.mirrored {
-            // The Source holds the old data or the new, the Clone perhaps the other (R50, roles swapped).
+            // One of the two holds the old data or the new, the other one perhaps the other (R50).
             let mut from = 1;
-            while let Some(lu) = self.next_clone(from, CloneState::is_mirrored) {
+            while let Some(lu) = self.next_clone(from, CloneState::shares_writes) {
                 self.distrust(lu, asked.extents);
                 from = lu.saturating_add(1);
             }

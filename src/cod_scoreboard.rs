@@ -67,6 +67,13 @@ pub struct Copy {
     pub spoiled: bool,
 }
 
+impl Copy {
+    /// The Clone that is copied from or to.
+    pub fn clone_lu(&self) -> u32 {
+        if self.to == crate::group::SOURCE { self.from } else { self.to }
+    }
+}
+
 /// The table of copies.
 pub struct CodScoreboard<'a> {
     /// The copies.

@@ -17,6 +17,8 @@ pub struct Config {
     pub host_durable: bool,
     /// Reads that lie wholly in extents to copy go to the Clone.
     pub redirect_reads: bool,
+    /// One column of the persistent maps for each Clone.
+    pub map_per_clone: bool,
     /// Highest Clone number.
     pub clones_max: u32,
     /// Host requests at once.
@@ -81,14 +83,16 @@ impl Config {
         self.clones_max.saturating_add(1)
     }
 
+    /// Columns of a map page: the Delta Maps, or the one that serves them all, then the Protected Restore Map.
+    pub fn columns(&self) -> u32 {
+        if self.map_per_clone { self.clones_max.saturating_add(1) } else { 2 }
+    }
+
     /// Where the metadata lies.
     pub fn layout(&self) -> Result<Layout, Error> {
         Layout::new(self)
     }
 }
-
-/// Columns of a map page: the Persistent Delta Map, and the Protected Restore Map.
-pub const COLUMNS: u32 = 2;
 
 /// Where superblocks and map pages lie in the persistent area: two regions, each with one slot of
 /// the superblock and one copy of every page, so that what belongs together lies apart (R30).
@@ -111,9 +115,10 @@ const WORD_EXTENTS_SHIFT: u32 = 6;
 impl Layout {
     fn new(config: &Config) -> Result<Layout, Error> {
         let page_bytes = u64::from(config.page_bytes);
-        // 32-bit words of each column, then whole words of 64 extents. COLUMNS is a constant.
-        let column_bytes = (page_bytes - count(PAGE_HEADER_BYTES)) / u64::from(COLUMNS);
-        let page_words = NonZeroUsize::new(index(column_bytes >> 3)).ok_or(Error::Invalid)?;
+        // Whole words of 64 extents. Machine words are divided: a 32-bit machine has no 64-bit division.
+        let columns = NonZeroUsize::new(index(u64::from(config.columns()))).ok_or(Error::Invalid)?;
+        let column_bytes = index(page_bytes.saturating_sub(count(PAGE_HEADER_BYTES))) / columns;
+        let page_words = NonZeroUsize::new(column_bytes >> 3).ok_or(Error::Invalid)?;
         let words = index(config.geometry.extents().saturating_add(63) >> WORD_EXTENTS_SHIFT);
         let pages = count(words.div_ceil(page_words.get().max(1)));
         let unit = u64::from(config.persist_unit_bytes);

@@ -41,10 +41,12 @@ impl Group<'_> {
             return;
         };
         if to == SOURCE {
-            // The Source changes relative to every other Clone (R2). G has these extents already.
+            // The Source changes relative to every other Clone (R2).
             let mut next = 1;
             while let Some(lu) = self.next_clone(next, CloneState::is_tracked) {
-                self.clone(lu).delta.bits.set_range(extents);
+                if self.clone(lu).delta.bits.set_range(extents) > 0 {
+                    self.save_later(extents);
+                }
                 next = lu.saturating_add(1);
             }
         }
@@ -145,10 +147,10 @@ impl Group<'_> {
             return self.next_piece(number);
         }
         // One critical section: the maps first, then the owner, then those who wait (R12).
-        if copy.to == SOURCE {
+        if self.restoring().is_some() {
             self.source_copied(&copy);
         } else {
-            self.clone_copied(&copy);
+            self.mirror_copied(&copy);
         }
         self.scoreboard.release(number);
         self.queue.changed = true;
@@ -161,6 +163,7 @@ impl Group<'_> {
         }
         if copy.durable {
             self.clone(copy.from).delta.bits.clear_range(copy.extents);
+            self.save_later(copy.extents);
             self.note_restored();
         } else {
             self.protected_restore.note_copied(copy.extents);
@@ -168,23 +171,26 @@ impl Group<'_> {
         self.count_copied(copy, copy.from, copy.extents.count());
     }
 
-    /// Extents of a Clone hold what the Source held; those that a host wrote meanwhile are copied again (R45).
-    fn clone_copied(&mut self, copy: &Copy) {
-        if self.clone(copy.to).state() != CloneState::Synchronizing {
+    /// In a Synchronization, either way: the extents hold what was read; those that a host wrote meanwhile are
+    /// copied again (R45).
+    fn mirror_copied(&mut self, copy: &Copy) {
+        let lu = copy.clone_lu();
+        if copy.spoiled || !self.clone(lu).state().shares_writes() {
             return;
         }
+        self.note_intents(copy.extents);
         let mut copied = 0;
         for extent in copy.extents.iter() {
             if has_bit(copy.extents, copy.collided, extent) {
-                self.collisions.note(copy.to, extent);
+                self.collisions.note(lu, extent);
                 add(&mut self.statistics.collisions, 1);
             } else {
-                self.collisions.forget(copy.to, extent);
-                self.clone(copy.to).delta.bits.clear(extent);
+                self.collisions.forget(lu, extent);
+                self.clone(lu).delta.bits.clear(extent);
                 copied += 1;
             }
         }
-        self.count_copied(copy, copy.to, copied);
+        self.count_copied(copy, lu, copied);
     }
 
     fn count_copied(&mut self, copy: &Copy, clone: u32, extents: u64) {

@@ -13,12 +13,14 @@ pub struct DeltaMap<'a> {
     /// The extents in the Persistent Delta Map count too: the Clone was mirrored, and failed or was given up before
     /// what it was sent was flushed, so any of them may differ (R3, R52).
     pub inherits_intent: bool,
+    /// That happened again while the extents were being taken over: once more, from the start.
+    pub inherits_again: bool,
 }
 
 impl<'a> DeltaMap<'a> {
     /// The Delta Map over this storage.
     pub fn new(bits: ExtentMap<'a>) -> DeltaMap<'a> {
-        DeltaMap { bits, inherits_intent: false }
+        DeltaMap { bits, inherits_intent: false, inherits_again: false }
     }
 
     /// Whether the Clone surely equals the Source.

@@ -31,6 +31,8 @@ pub enum EventKind {
     CallbackResult,
     /// Events were lost.
     Lost,
+    /// A Reverse Synchronization is finished.
+    ReverseSynchronized,
 }
 
 impl EventKind {
@@ -44,7 +46,7 @@ impl EventKind {
                 2,
                 1,
                 c"CLONE_GROUP_EVENT_SOURCE_CHANGED",
-                c"a Protected Restore began: hosts see the Clone's data on the Source",
+                c"a copy onto the Source began: hosts see the Clone's data on the Source",
             ),
             EventKind::Synchronized => (
                 3,
@@ -90,6 +92,12 @@ impl EventKind {
                 c"a callback or a completion returned a number that means nothing",
             ),
             EventKind::Lost => (12, 1, c"CLONE_GROUP_EVENT_LOST", c"events were lost"),
+            EventKind::ReverseSynchronized => (
+                18,
+                2,
+                c"CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED",
+                c"a Reverse Synchronization is finished: the Source equals the Clone",
+            ),
         }
     }
 }

@@ -2,7 +2,6 @@
 //! Format: an empty group. First both superblocks are made invalid, then both copies of every page are
 //! written, then the superblock: a power loss leaves the old group, none, or the new one (R74).
 
-use crate::config::COLUMNS;
 use crate::error::Error;
 use crate::geometry::index;
 use crate::group::{Group, SOURCE};
@@ -109,7 +108,8 @@ impl Group<'_> {
         let header = PageHeader { group_id: self.config.group_id, page, sequence: 1, restore_generation: 0 };
         if let Some(image) = buffers.get(1).get_mut(..index(layout.page_bytes())) {
             self.clear_maps(extents.intersection(self.geometry().all_extents()));
-            map_page::encode(image, &header, COLUMNS, extents, &self.persistent.bits, None);
+            map_page::begin(image, &header, self.config.columns(), extents);
+            map_page::seal(image);
         }
         let slot = u8::from(start.next & 1 == 1);
         self.persistent.set_page(page, slot, 1);

@@ -139,6 +139,12 @@ pub struct Group<'a> {
     moved: bool,
     /// A run that could not be copied on demand: its extents are copied alone.
     pub(crate) cod_single: ExtentRange,
+    /// Extents that were left to copy onto the Source when what is copied was last written down.
+    pub(crate) saved_left: u64,
+    /// Intents that there were when they were last to be cleared.
+    pub(crate) saved_intents: u64,
+    /// Copies onto the Source below this extent were written down.
+    pub(crate) swept_below: u64,
     /// Where the Sync Engine goes on among the Clones.
     pub(crate) sync_turn: u32,
     ios: Table<'a, Io>,
@@ -195,6 +201,9 @@ impl<'a> Group<'a> {
             copies_allowed: false,
             moved: false,
             cod_single: ExtentRange::default(),
+            saved_left: 0,
+            saved_intents: 0,
+            swept_below: 0,
             sync_turn: 0,
             ios: Table::new(memory.ios),
             free_ios,
@@ -248,9 +257,30 @@ impl<'a> Group<'a> {
         (self.record.restoring != 0).then_some(self.record.restoring)
     }
 
+    /// The LU of a Reverse Synchronization, if one runs.
+    pub(crate) fn reversing(&self) -> Option<u32> {
+        (self.record.reversing != 0).then_some(self.record.reversing)
+    }
+
+    /// The LU that is being copied onto the Source, protected or not.
+    pub(crate) fn onto_source(&self) -> Option<u32> {
+        self.restoring().or(self.reversing())
+    }
+
+    /// The LU whose content counts for hosts that use this one: in a Reverse Synchronization the Clone stands for the
+    /// Source (R41).
+    pub(crate) fn authority(&self, lu: u32) -> u32 {
+        if lu == SOURCE { self.reversing().unwrap_or(lu) } else { lu }
+    }
+
     /// The Delta Map of the Clone that is restored from.
     pub(crate) fn restoring_delta(&self) -> Option<&ExtentMap<'a>> {
         self.restoring().map(|lu| &self.clone(lu).delta.bits)
+    }
+
+    /// The Delta Map of the Clone that is copied onto the Source.
+    pub(crate) fn onto_source_delta(&self) -> Option<&ExtentMap<'a>> {
+        self.onto_source().map(|lu| &self.clone(lu).delta.bits)
     }
 
     /// Whether a host of the Source must see the Clone's data in this extent (R7).
@@ -339,10 +369,13 @@ impl<'a> Group<'a> {
             return self.spoil_metadata_writes(status);
         }
         self.spoil_writes(lu, status);
-        if !self.flush_waited_for(lu) {
+        let unheard = lu != SOURCE || self.reversing().is_none();
+        if unheard && !self.flush_waited_for(lu) {
             self.lu_mut(lu).owed_status = status;
         }
-        if lu == SOURCE {
+        if let Some(clone) = self.reversing().filter(|&clone| clone == lu || lu == SOURCE) {
+            self.reverse_flush_failed(clone, status);
+        } else if lu == SOURCE {
             // What the Source lost, its mirrors may still have (docs/protocol.md, N3).
             while let Some(clone) = self.next_clone(1, CloneState::is_mirrored) {
                 self.fail_mirror(clone, status, None);
@@ -355,8 +388,10 @@ impl<'a> Group<'a> {
     /// Writes under way may have reached the cache before the flush failed, and be lost with it: a later flush that
     /// works would seem to cover them (R24).
     fn spoil_writes(&mut self, lu: u32, status: i32) {
+        let of_source = self.authority(SOURCE) == lu;
         for (_, request) in self.requests.iter_mut() {
-            let submitted = request.stage == RequestStage::Submitted && request.lu == lu;
+            let its = if request.lu == SOURCE { of_source } else { request.lu == lu };
+            let submitted = request.stage == RequestStage::Submitted && its;
             if submitted && request.operation.changes_blocks() && request.status == error::OK {
                 request.status = status;
             }
@@ -371,7 +406,13 @@ impl<'a> Group<'a> {
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
-        self.protected_restore.unseal(status == error::OK, delta);
+        let per_clone = self.config.map_per_clone;
+        let persistent = &mut self.persistent;
+        self.protected_restore.unseal(status == error::OK, delta, |extents| {
+            if per_clone {
+                persistent.mark_later(extents);
+            }
+        });
         match restoring {
             Some(lu) if dropped => self.stall(lu, status),
             _ if status == error::OK => self.note_restored(),
@@ -581,6 +622,7 @@ impl<'a> Group<'a> {
             let before = self.positions();
             self.advance_activity(buffers);
             self.advance_queue();
+            self.advance_copy_progress();
             self.advance_writer(buffers);
             self.advance_sweeper();
             self.advance_copies();

@@ -26,14 +26,15 @@ impl Group<'_> {
 
     pub(crate) fn host_flush_over(&mut self, request: u16) {
         let Request { lu, ticket, .. } = self.requests[request];
-        let status = match self.lu(lu).flushed(ticket) {
+        let status = match self.lu(self.authority(lu)).flushed(ticket) {
             Flushed::Waiting => return,
             Flushed::Done => error::OK,
             Flushed::Failed(status) => status,
         };
-        // A Clone whose flush failed is not mirrored any more: the host gets the status of the Source (R52).
-        let waits = |clone| self.lu(clone).flushed(ticket) == Flushed::Waiting;
-        if lu == SOURCE && self.clones_where(CloneState::is_mirrored).any(waits) {
+        // The host gets the status of the LU whose content counts (R41, R52); what the other legs lost is noted in
+        // Delta Maps by now.
+        let waits = |lu| self.lu(lu).flushed(ticket) == Flushed::Waiting;
+        if lu == SOURCE && (waits(SOURCE) || self.clones_where(CloneState::shares_writes).any(waits)) {
             return;
         }
         self.submitted = self.submitted.saturating_sub(1);
@@ -42,6 +43,7 @@ impl Group<'_> {
 
     /// Whether a host waits for a flush of this LU, and so will see its failure.
     pub(crate) fn flush_waited_for(&self, lu: u32) -> bool {
-        self.requests.iter().any(|(_, request)| request.stage == RequestStage::Flushing && request.lu == lu)
+        let flushing = |request: &Request| request.stage == RequestStage::Flushing;
+        self.requests.iter().any(|(_, request)| flushing(request) && self.authority(request.lu) == lu)
     }
 }

@@ -12,6 +12,8 @@
 //! that is in memory loses the bit before its image is written, so nobody counts on the bit while its fate is
 //! unknown (R33). Clears are lazy and may be lost.
 
+use core::ops::Range;
+
 use crate::clone::CloneState;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count};
@@ -34,7 +36,10 @@ pub enum SweepStage {
 /// See the module.
 pub struct IntentSweeper<'a> {
     stage: SweepStage,
-    requested: bool,
+    /// The pages to look through next; none if empty.
+    requested: Range<u64>,
+    /// The page behind those of the sweep under way.
+    end: u64,
     /// Bits of the page under way that may go: bit 0 is the first extent of the page.
     candidates: ExtentMap<'a>,
     extents: ExtentRange,
@@ -48,7 +53,8 @@ impl<'a> IntentSweeper<'a> {
     pub fn new(candidates: ExtentMap<'a>) -> IntentSweeper<'a> {
         IntentSweeper {
             stage: SweepStage::Idle,
-            requested: false,
+            requested: 0..0,
+            end: 0,
             candidates,
             extents: ExtentRange::default(),
             fruitless: false,
@@ -56,9 +62,19 @@ impl<'a> IntentSweeper<'a> {
         }
     }
 
-    /// There may be bits to clear.
+    /// There may be bits to clear, anywhere.
     pub fn request(&mut self) {
-        self.requested = true;
+        self.requested = 0..u64::MAX;
+    }
+
+    /// There may be bits to clear in these pages.
+    pub fn request_pages(&mut self, first: u64, last: u64) {
+        let asked = first..last.saturating_add(1);
+        self.requested = if self.requested.is_empty() {
+            asked
+        } else {
+            self.requested.start.min(asked.start)..self.requested.end.max(asked.end)
+        };
     }
 
     /// Whether a page is under way.
@@ -90,16 +106,17 @@ impl Group<'_> {
         let stopped =
             self.metadata_failed || self.gate_closed || self.state != crate::group::GroupState::Ready;
         match self.sweeper.stage {
-            SweepStage::Idle if self.sweeper.requested && !stopped => {
-                self.sweeper.requested = false;
+            SweepStage::Idle if !self.sweeper.requested.is_empty() && !stopped => {
+                let Range { start, end } = core::mem::take(&mut self.sweeper.requested);
+                self.sweeper.end = end;
                 self.sweeper.cleared = 0;
-                self.sweeper.stage = SweepStage::Choosing(0);
-                self.choose_page(0);
+                self.sweeper.stage = SweepStage::Choosing(start);
+                self.choose_page(start);
             }
             SweepStage::Idle => {}
             SweepStage::Choosing(_) if stopped => {
                 self.sweeper.stage = SweepStage::Idle;
-                self.sweeper.requested = true;
+                self.sweeper.request();
             }
             SweepStage::Choosing(page) => self.choose_page(page),
             SweepStage::Flushing(page, ticket) => self.sweep_flushed(page, ticket),
@@ -109,9 +126,11 @@ impl Group<'_> {
     /// Finds the next page with something to clear, from this one on.
     fn choose_page(&mut self, page: u64) {
         let from = self.persistent.layout().extents_of(page).first;
-        let next = self.persistent.bits.next_set(from).filter(|_| !self.some_clone_inherits());
+        let page_of = |extent: &Extent| self.persistent.layout().page_of(*extent);
+        let next = self.persistent.bits.next_set(from);
+        let next = next.filter(|extent| page_of(extent) < self.sweeper.end && !self.some_clone_inherits());
         let Some(extent) = next else {
-            self.sweeper.fruitless = self.sweeper.cleared == 0;
+            self.sweeper.fruitless = self.sweeper.cleared == 0 && self.sweeper.end == u64::MAX;
             self.sweeper.stage = SweepStage::Idle;
             self.queue.changed = true;
             return;
@@ -130,8 +149,12 @@ impl Group<'_> {
         self.clones.iter().any(|(_, clone)| clone.delta.inherits_intent)
     }
 
-    /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still.
+    /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still. Where each
+    /// Clone has a column of its own, D and P stand there and need no intent.
     fn is_spare(&self, extent: Extent) -> bool {
+        if self.config.map_per_clone {
+            return true;
+        }
         let present = |state| state != CloneState::Absent;
         !self.protected_restore.bits.get(extent)
             && !self.clones_where(present).any(|lu| self.clone(lu).delta.bits.get(extent))
@@ -180,7 +203,7 @@ impl Group<'_> {
     fn sweep_flushed(&mut self, page: u64, ticket: Ticket) {
         let mut failed = false;
         for lu in 0..self.config.lus() {
-            if lu != SOURCE && !self.clone(lu).state().is_mirrored() {
+            if lu != SOURCE && !self.clone(lu).state().shares_writes() {
                 continue;
             }
             match self.lu(lu).flushed(ticket) {
@@ -223,8 +246,13 @@ impl Group<'_> {
         self.clear_candidates(page);
     }
 
-    /// Extents that carry a write intent and nothing else, if every Clone is mirrored and equal.
+    /// Extents that carry a write intent and nothing else: those in G, if every Clone is mirrored and equal, or where
+    /// each Clone has a column of its own, if no copy adds to them.
     pub(crate) fn intents(&self) -> Option<u64> {
+        if self.config.map_per_clone {
+            let mirrored = self.next_clone(1, CloneState::shares_writes).is_some();
+            return (mirrored && !self.is_synchronizing()).then(|| self.persistent.bits.count());
+        }
         let mut synchronized = self.clones_where(|state| state == CloneState::Synchronized);
         let other = |state| !matches!(state, CloneState::Absent | CloneState::Synchronized);
         let pure = synchronized.next().is_some() && self.clones_where(other).next().is_none();

@@ -28,15 +28,6 @@ pub struct PageHeader {
     pub restore_generation: u64,
 }
 
-/// Which bits of a page.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Column {
-    /// The Persistent Delta Map of all Clones.
-    Delta,
-    /// The Protected Restore Map.
-    ProtectedRestore,
-}
-
 /// Whether the image is a whole page that was written to its end, and what its header says.
 pub fn decode(image: &[u8], columns: u32, page_extents: u64) -> Option<PageHeader> {
     let mut header = Reader { bytes: image, at: 0 };
@@ -55,15 +46,8 @@ pub fn decode(image: &[u8], columns: u32, page_extents: u64) -> Option<PageHeade
     (valid && crc == checksum(image)?).then_some(decoded)
 }
 
-/// Writes a page into `image`, all of it.
-pub fn encode(
-    image: &mut [u8],
-    header: &PageHeader,
-    columns: u32,
-    extents: ExtentRange,
-    delta: &ExtentMap<'_>,
-    protected_restore: Option<&ExtentMap<'_>>,
-) {
+/// Begins a page in `image`: the header, and columns without a bit.
+pub fn begin(image: &mut [u8], header: &PageHeader, columns: u32, extents: ExtentRange) {
     image.fill(0);
     let mut writer = Writer { bytes: image, at: 0 };
     writer.u32(MAGIC);
@@ -74,17 +58,30 @@ pub fn encode(
     writer.u64(header.restore_generation);
     writer.u32(columns);
     writer.u32(crate::geometry::count32(extents.count()));
-    put_column(image, Column::Delta, extents, delta);
-    if let Some(map) = protected_restore {
-        put_column(image, Column::ProtectedRestore, extents, map);
+}
+
+/// Adds the bits of a map to a column, counted from 0.
+pub fn add_column(image: &mut [u8], column: u32, extents: ExtentRange, map: &ExtentMap<'_>) {
+    let Some(bytes) = image.get_mut(column_bytes(column, extents)) else {
+        return;
+    };
+    // A page begins at a multiple of 64 extents, so it begins with a word of the map.
+    let first_word = index(extents.first.0 >> ExtentMap::WORD_BITS.trailing_zeros());
+    for (number, bytes) in bytes.chunks_exact_mut(size_of::<usize>()).enumerate() {
+        let word = map.word(first_word.saturating_add(number)).to_le_bytes();
+        bytes.iter_mut().zip(word).for_each(|(byte, more)| *byte |= more);
     }
+}
+
+/// Ends a page: its checksum.
+pub fn seal(image: &mut [u8]) {
     if let Some(crc) = checksum(image) {
         Writer { bytes: image, at: CRC_AT }.u32(crc);
     }
 }
 
-/// Sets the bits of a column in a map; bits behind the end of the map are ignored (R19).
-pub fn load_column(image: &[u8], column: Column, extents: ExtentRange, map: &ExtentMap<'_>) {
+/// Sets the bits of a column, counted from 0, in a map; bits behind the end of the map are ignored (R19).
+pub fn load_column(image: &[u8], column: u32, extents: ExtentRange, map: &ExtentMap<'_>) {
     let Some(bits) = image
         .get(column_bytes(column, extents))
         .and_then(|bytes| BitSlice::<u8, Lsb0>::try_from_slice(bytes).ok())
@@ -105,24 +102,9 @@ pub fn load_column(image: &[u8], column: Column, extents: ExtentRange, map: &Ext
     }
 }
 
-fn put_column(image: &mut [u8], column: Column, extents: ExtentRange, map: &ExtentMap<'_>) {
-    let Some(bytes) = image.get_mut(column_bytes(column, extents)) else {
-        return;
-    };
-    // A page begins at a multiple of 64 extents, so it begins with a word of the map.
-    let first_word = index(extents.first.0 >> ExtentMap::WORD_BITS.trailing_zeros());
-    for (number, bytes) in bytes.chunks_exact_mut(size_of::<usize>()).enumerate() {
-        bytes.copy_from_slice(&map.word(first_word.saturating_add(number)).to_le_bytes());
-    }
-}
-
-fn column_bytes(column: Column, extents: ExtentRange) -> core::ops::Range<usize> {
+fn column_bytes(column: u32, extents: ExtentRange) -> core::ops::Range<usize> {
     let bytes = index(extents.count() >> 3);
-    let number: usize = match column {
-        Column::Delta => 0,
-        Column::ProtectedRestore => 1,
-    };
-    let start = PAGE_HEADER_BYTES.saturating_add(bytes.saturating_mul(number));
+    let start = PAGE_HEADER_BYTES.saturating_add(bytes.saturating_mul(index(u64::from(column))));
     start..start.saturating_add(bytes)
 }
 

@@ -248,17 +248,11 @@ impl Group<'_> {
             restore_generation: self.record.restore_generation,
         };
         let layout = *self.persistent.layout();
-        let protected_restore = self.restoring().map(|_| &self.protected_restore.bits);
-        let extents = layout.extents_of(page);
         if let Some(image) = buffers.get(buffer).get_mut(..crate::geometry::index(layout.page_bytes())) {
-            map_page::encode(
-                image,
-                &header,
-                crate::config::COLUMNS,
-                extents,
-                &self.persistent.bits,
-                protected_restore,
-            );
+            let extents = layout.extents_of(page);
+            map_page::begin(image, &header, self.config.columns(), extents);
+            self.add_columns(image, extents);
+            map_page::seal(image);
         }
         let offset = layout.page_at(page, self.persistent.target(page));
         let purpose = Purpose::PageWrite(number);

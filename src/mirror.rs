@@ -20,11 +20,11 @@ impl Group<'_> {
             })
     }
 
-    /// Asks for a flush of the Source and of every Clone that mirrors it.
+    /// Asks for a flush of the Source and of every Clone that host writes to it go to.
     pub(crate) fn want_mirrored_flush(&mut self, ticket: Ticket) {
         self.lu_mut(SOURCE).want_flush(ticket);
         let mut from = 1;
-        while let Some(lu) = self.next_clone(from, CloneState::is_mirrored) {
+        while let Some(lu) = self.next_clone(from, CloneState::shares_writes) {
             self.lu_mut(lu).want_flush(ticket);
             from = lu.saturating_add(1);
         }
@@ -33,7 +33,18 @@ impl Group<'_> {
     /// Whether a mirrored Clone needs the write: what will be copied to it anyway it does not, unless
     /// that copy is running (R49, roles swapped).
     pub(crate) fn takes_part(&self, lu: u32, extents: ExtentRange) -> bool {
-        !self.clone(lu).delta.bits.all_set(extents) || self.scoreboard.owns_any(lu, extents)
+        !self.clone(lu).delta.bits.all_set(extents)
+            || self.scoreboard.owns_any(lu, extents)
+            || self.reversing() == Some(lu)
+    }
+
+    /// The leg of a mirrored write that the host does not depend on failed.
+    pub(crate) fn mirrored_leg_failed(&mut self, lu: u32, status: i32, extents: ExtentRange) {
+        match self.reversing() {
+            // The Source gets these extents from the Clone again; the intent in G is durable (R50).
+            Some(clone) if lu == SOURCE => self.distrust(clone, extents),
+            _ => self.fail_mirror(lu, status, Some(extents)),
+        }
     }
 
     /// The Clone may not hold what the Source holds: the extents are copied again.

@@ -55,6 +55,11 @@ pub enum Operation {
         /// Its number.
         lu: u32,
     },
+    /// Copy the Clone to the Source, without protection.
+    ReverseSynchronize {
+        /// Its number.
+        lu: u32,
+    },
     /// Stop background copies.
     Pause,
     /// Let them go on, and try again what failed.
@@ -149,6 +154,7 @@ impl Group<'_> {
             Operation::RemoveClone { lu } => Change::RemoveClone(clone(lu)?),
             Operation::Synchronize { lu } => Change::Synchronize(clone(lu)?),
             Operation::ProtectedRestore { lu } => Change::StartRestore(clone(lu)?),
+            Operation::ReverseSynchronize { lu } => Change::StartReverse(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
             Operation::Fracture { lu, abandon } => {
@@ -168,21 +174,22 @@ impl Group<'_> {
         let member = |lu| {
             if state_of(lu) == CloneState::Absent { Err(Error::NoLu) } else { Ok(()) }
         };
-        let not_restoring = || {
-            if self.restoring().is_some() { Err(Error::State) } else { Ok(()) }
+        // One copy onto the Source at a time, and nothing else beside it (R39).
+        let source_is_free = || {
+            if self.onto_source().is_some() { Err(Error::State) } else { Ok(()) }
         };
         match change {
             Change::AddClone(lu) => {
-                not_restoring()?;
+                source_is_free()?;
                 if state_of(lu) != CloneState::Absent {
                     return Err(Error::State);
                 }
                 if self.lu(lu).flags.is_none() { Err(Error::NoLu) } else { Ok(()) }
             }
-            Change::RemoveClone(lu) => member(lu).and_then(|()| not_restoring()),
+            Change::RemoveClone(lu) => member(lu).and_then(|()| source_is_free()),
             Change::Synchronize(lu) => {
                 member(lu)?;
-                not_restoring()?;
+                source_is_free()?;
                 if self.record.source_invalid {
                     return Err(Error::SourceInvalid);
                 }
@@ -199,9 +206,9 @@ impl Group<'_> {
                 }
             }
             Change::Abandon(lu) if state_of(lu) != CloneState::Synchronizing => Err(Error::State),
-            Change::StartRestore(lu) => {
+            Change::StartRestore(lu) | Change::StartReverse(lu) => {
                 member(lu)?;
-                not_restoring()?;
+                source_is_free()?;
                 match state_of(lu) {
                     CloneState::Fractured => Ok(()),
                     CloneState::OutOfSync | CloneState::Synchronizing => Err(Error::NotConsistent),
@@ -214,7 +221,9 @@ impl Group<'_> {
             {
                 Err(Error::State)
             }
-            Change::Synchronized(lu) if !self.clone(lu).delta.is_empty() => Err(Error::State),
+            Change::Synchronized(lu) | Change::FinishReverse(lu) if !self.clone(lu).delta.is_empty() => {
+                Err(Error::State)
+            }
             _ => Ok(()),
         }
     }
@@ -265,6 +274,9 @@ impl Group<'_> {
         }
         if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {
             return Some(Change::FinishRestore(lu));
+        }
+        if let Some(lu) = self.reversing() {
+            return self.reverse_due(lu);
         }
         let synchronizing = |state| state == CloneState::Synchronizing;
         self.clones_where(synchronizing).find_map(|lu| self.synchronization_due(lu))

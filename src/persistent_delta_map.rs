@@ -37,7 +37,8 @@ pub struct Page {
 
 /// See the module.
 pub struct PersistentDeltaMap<'a> {
-    /// G: what the pages say, or will say when they are written.
+    /// G. With one column for all Clones: what the pages say, or will say when they are written. With one column for
+    /// each Clone: the write intents, which the columns of mirrored Clones have in addition to their Delta Maps.
     pub bits: ExtentMap<'a>,
     /// "In this state epoch a write to the extent needs no map change" (R71).
     pass: ExtentMap<'a>,
@@ -46,6 +47,8 @@ pub struct PersistentDeltaMap<'a> {
     pages: Table<'a, Page>,
     /// Pages that are dirty, to find them.
     dirty: ExtentMap<'a>,
+    /// Pages with changes that nobody waits for yet.
+    later: ExtentMap<'a>,
     version: u64,
     flights: u32,
     /// State epoch: moves when the state of a Clone changes, so that every `pass` bit is void at once.
@@ -70,6 +73,7 @@ impl<'a> PersistentDeltaMap<'a> {
         pass_epochs: &'a mut [u32],
         pages: &'a mut [Page],
         dirty: ExtentMap<'a>,
+        later: ExtentMap<'a>,
         layout: Layout,
     ) -> PersistentDeltaMap<'a> {
         PersistentDeltaMap {
@@ -78,6 +82,7 @@ impl<'a> PersistentDeltaMap<'a> {
             pass_epochs,
             pages: Table::new(pages),
             dirty,
+            later,
             version: 0,
             flights: 0,
             epoch: 1,
@@ -155,7 +160,32 @@ impl<'a> PersistentDeltaMap<'a> {
         self.mark_page_at(page, self.version);
     }
 
+    /// Bits of these extents changed that nobody waits for: their pages are written when [`Self::save_later`] says so.
+    pub fn mark_later(&mut self, extents: ExtentRange) {
+        for page in self.pages_of(extents) {
+            self.later.set(Extent(page));
+        }
+    }
+
+    /// Whether a page of these extents has changes that nobody waits for yet.
+    pub fn is_later(&self, extents: ExtentRange) -> bool {
+        self.pages_of(extents).any(|page| self.later.get(Extent(page)))
+    }
+
+    /// Whether any page has.
+    pub fn has_later(&self) -> bool {
+        !self.later.is_empty()
+    }
+
+    /// Pages with changes that nobody waited for are written now.
+    pub fn save_later(&mut self) {
+        while let Some(page) = self.later.next_set(Extent(0)) {
+            self.mark_page(page.0);
+        }
+    }
+
     fn mark_page_at(&mut self, page: u64, version: u64) {
+        self.later.clear(Extent(page));
         let slot = &mut self.pages[page];
         if slot.dirty_since == 0 {
             slot.dirty_since = version;
@@ -240,6 +270,7 @@ impl<'a> PersistentDeltaMap<'a> {
             *page = Page::default();
         }
         self.dirty.clear_range(ExtentRange::new(Extent(0), Extent(self.dirty.extents())));
+        self.later.clear_range(ExtentRange::new(Extent(0), Extent(self.later.extents())));
     }
 
     /// What Recovery found out about a page.

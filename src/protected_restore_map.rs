@@ -70,8 +70,13 @@ impl<'a> ProtectedRestoreMap<'a> {
 
     /// The flush is over. If it worked, the copies it covered are durable, and leave the Delta Map. If not, every
     /// copy that is noted may be lost from the cache, also one that came after the flush was submitted. They are as
-    /// if never made: the Clone is as it was, so they are simply made again (R24).
-    pub fn unseal(&mut self, flushed: bool, delta: Option<&ExtentMap<'_>>) {
+    /// if never made: the Clone is as it was, so they are simply made again (R24). `durable` learns of those that count.
+    pub fn unseal(
+        &mut self,
+        flushed: bool,
+        delta: Option<&ExtentMap<'_>>,
+        mut durable: impl FnMut(ExtentRange),
+    ) {
         let sealed = core::mem::take(&mut self.sealed);
         let over = if flushed { sealed } else { self.unflushed.len() };
         for _ in 0..over {
@@ -81,6 +86,7 @@ impl<'a> ProtectedRestoreMap<'a> {
             self.copied.clear_range(extents);
             if let (true, Some(delta)) = (flushed, delta) {
                 delta.clear_range(extents);
+                durable(extents);
             }
         }
     }

@@ -30,6 +30,7 @@ pub struct GroupInfo {
     pub paused: bool,
     pub source_invalid: bool,
     pub restoring: u32,
+    pub reversing: u32,
     pub extents: u64,
     pub restore_generation: u64,
     pub protected_restore_extents: u64,
@@ -59,6 +60,7 @@ impl Group<'_> {
             paused: self.record.paused,
             source_invalid: self.record.source_invalid,
             restoring: self.record.restoring,
+            reversing: self.record.reversing,
             extents: self.geometry().extents(),
             restore_generation: self.record.restore_generation,
             protected_restore_extents: self.protected_restore.bits.count(),
@@ -75,9 +77,9 @@ impl Group<'_> {
         }
         let clone = self.clone(lu);
         let own = clone.delta.bits.count();
-        // What a restore has yet to copy differs from every other Clone too, as soon as it is copied (R2).
+        // What is yet to be copied onto the Source differs from every other Clone too, as soon as it is copied (R2).
         let restored =
-            if clone.state().is_tracked() { self.restoring_delta().map_or(0, ExtentMap::count) } else { 0 };
+            if clone.state().is_tracked() { self.onto_source_delta().map_or(0, ExtentMap::count) } else { 0 };
         let unproven = clone.unproven(self.geometry().all_extents()).map_or(0, ExtentRange::count);
         let inherited = self.persistent.bits.count().saturating_add(unproven);
         let inherited = if clone.delta.inherits_intent { inherited } else { 0 };
@@ -118,7 +120,16 @@ impl Group<'_> {
         let range = ExtentRange::new(Extent(first), Extent(end));
         match map {
             MapKind::ProtectedRestore => export(&self.protected_restore.bits, range, bytes),
-            MapKind::PersistentDelta => export(&self.persistent.bits, range, bytes),
+            MapKind::PersistentDelta => {
+                export(&self.persistent.bits, range, bytes);
+                let present = |state| state != crate::clone::CloneState::Absent;
+                for lu in self.clones_where(present).filter(|_| self.config.map_per_clone) {
+                    export(&self.clone(lu).delta.bits, range, bytes);
+                }
+                if self.restoring().is_some() {
+                    export(&self.protected_restore.bits, range, bytes);
+                }
+            }
             MapKind::Delta => {
                 let delta = &self.clone(lu).delta;
                 export(&delta.bits, range, bytes);
@@ -128,7 +139,8 @@ impl Group<'_> {
                         fill(unproven, range, bytes);
                     }
                 }
-                if let Some(restored) = self.restoring_delta().filter(|_| self.clone(lu).state().is_tracked())
+                if let Some(restored) =
+                    self.onto_source_delta().filter(|_| self.clone(lu).state().is_tracked())
                 {
                     export(restored, range, bytes);
                 }

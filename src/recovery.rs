@@ -13,7 +13,7 @@ use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange, index};
 use crate::group::{Group, SOURCE};
 use crate::io::{IoOperation, Purpose};
-use crate::map_page::{self, Column, PageHeader};
+use crate::map_page::{self, PageHeader};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Operation;
 use crate::start::{LANES_MAX, Start, StartStage};
@@ -76,19 +76,22 @@ impl Group<'_> {
             let clone = superblock::decode_clone(image, number).ok_or(Error::MetadataDamaged)?;
             match clone.state {
                 CloneState::Absent => {}
-                CloneState::ReverseSynchronizing => return Err(Error::MetadataVersion),
                 _ if self.lu(lu).flags.is_none() => return Err(Error::NoLu),
                 _ if self.lu(lu).identity != clone.identity => return Err(Error::Identity),
                 _ => {}
             }
-            if (clone.state == CloneState::Restoring) != (record.restoring == lu) {
+            let restoring = clone.state == CloneState::Restoring;
+            let reversing = clone.state == CloneState::ReverseSynchronizing;
+            if restoring != (record.restoring == lu) || reversing != (record.reversing == lu) {
                 return Err(Error::MetadataDamaged);
             }
             self.clone_mut(lu).record = clone;
             self.clone_mut(lu).delta.inherits_intent = false;
             self.clone_mut(lu).restart_pass();
         }
-        if record.restoring > self.config.clones_max {
+        if record.restoring.max(record.reversing) > self.config.clones_max
+            || record.restoring != 0 && record.reversing != 0
+        {
             return Err(Error::MetadataDamaged);
         }
         self.record = record;
@@ -207,7 +210,7 @@ impl Group<'_> {
             let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
             let readable = lane.statuses.get(usize::from(copy)) == Some(&error::OK);
             let header =
-                map_page::decode(image, crate::config::COLUMNS, layout.page_extents()).filter(|header| {
+                map_page::decode(image, self.config.columns(), layout.page_extents()).filter(|header| {
                     readable && header.group_id == self.config.group_id && header.page == lane.page
                 });
             if let Some(header) = header
@@ -226,12 +229,10 @@ impl Group<'_> {
         }
         let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
         let extents = layout.extents_of(lane.page);
-        map_page::load_column(image, Column::Delta, extents, &self.persistent.bits);
-        for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.state() != CloneState::Absent) {
-            map_page::load_column(image, Column::Delta, extents, &clone.delta.bits);
-        }
+        self.load_columns(image, extents);
         if self.restoring().is_some() && header.restore_generation == self.record.restore_generation {
-            map_page::load_column(image, Column::ProtectedRestore, extents, &self.protected_restore.bits);
+            let column = self.protected_restore_column();
+            map_page::load_column(image, column, extents, &self.protected_restore.bits);
             self.subtract_protected(self.clipped(extents));
         }
         self.persistent.set_page(lane.page, copy, header.sequence);
@@ -307,6 +308,9 @@ impl Group<'_> {
             }
         }
         self.persistent.next_epoch();
+        if let Some(lu) = self.onto_source() {
+            self.begin_copy_progress(lu);
+        }
         if start.abandoning {
             start.stage = StartStage::Committing;
             self.begin_commit(Change::Record, buffers);

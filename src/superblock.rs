@@ -3,7 +3,7 @@
 //! state. Two slots; each change of state is one write of it, which commits the change (R31).
 
 use crate::clone::{CloneRecord, CloneState};
-use crate::config::{COLUMNS, Config};
+use crate::config::Config;
 use crate::error::Error;
 use crate::geometry::index;
 use crate::map_page::{Reader, Writer};
@@ -17,6 +17,8 @@ const RECORD_BYTES: u64 = 128;
 const CRC_BYTES: usize = 4;
 const FLAG_PAUSED: u32 = 0x1;
 const FLAG_SOURCE_INVALID: u32 = 0x2;
+/// Incompatible feature: one column for each Clone.
+const FEATURE_MAP_PER_CLONE: u32 = 0x1;
 const RECORD_FULL: u32 = 0x1;
 const RECORD_FAILED: u32 = 0x2;
 const RECORDS_AT: usize = 128;
@@ -29,6 +31,8 @@ pub struct GroupRecord {
     pub restore_generation: u64,
     /// The LU that is being restored from, or 0.
     pub restoring: u32,
+    /// The LU of a Reverse Synchronization, or 0.
+    pub reversing: u32,
     /// Background copies are paused.
     pub paused: bool,
     /// The Source is a mixture (R38).
@@ -58,10 +62,10 @@ pub fn encode(
     writer.u32(superblock_bytes);
     writer.put(&config.group_id);
     writer.u64(sequence);
-    // Feature words: compatible, read-only compatible, incompatible (R79). None so far.
+    // Feature words: compatible, read-only compatible, incompatible (R79).
     writer.u32(0);
     writer.u32(0);
-    writer.u32(0);
+    writer.u32(flag(config.map_per_clone, FEATURE_MAP_PER_CLONE));
     writer.u32(flag(group.paused, FLAG_PAUSED) | flag(group.source_invalid, FLAG_SOURCE_INVALID));
     writer.u64(config.geometry.lu_blocks());
     writer.u32(config.geometry.block_bytes());
@@ -69,10 +73,10 @@ pub fn encode(
     writer.u32(config.clones_max);
     writer.u32(config.page_bytes);
     writer.u32(config.persist_unit_bytes);
-    writer.u32(COLUMNS);
+    writer.u32(config.columns());
     writer.u64(group.restore_generation);
     writer.u32(group.restoring);
-    writer.u32(0);
+    writer.u32(group.reversing);
     writer.u64(0);
     writer.put(&group.source_identity);
     for (number, clone) in clones.enumerate() {
@@ -162,7 +166,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
     let read_only_compatible = reader.u32()?;
     let incompatible = reader.u32()?;
     // This library has no read-only service, so both kinds of unknown features are refused.
-    if read_only_compatible != 0 || incompatible != 0 {
+    if read_only_compatible != 0 || incompatible & !FEATURE_MAP_PER_CLONE != 0 {
         return Some(Err(Error::MetadataVersion));
     }
     let flags = reader.u32()?;
@@ -172,16 +176,19 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         && reader.u32()? == config.clones_max
         && reader.u32()? == config.page_bytes
         && reader.u32()? == config.persist_unit_bytes
-        && reader.u32()? == COLUMNS;
+        && reader.u32()? == config.columns()
+        && incompatible == flag(config.map_per_clone, FEATURE_MAP_PER_CLONE);
     if !same_geometry {
         return Some(Err(Error::MetadataGeometry));
     }
     let restore_generation = reader.u64()?;
     let restoring = reader.u32()?;
-    reader.at = reader.at.saturating_add(12);
+    let reversing = reader.u32()?;
+    reader.at = reader.at.saturating_add(8);
     Some(Ok(GroupRecord {
         restore_generation,
         restoring,
+        reversing,
         paused: flags & FLAG_PAUSED != 0,
         source_invalid: flags & FLAG_SOURCE_INVALID != 0,
         source_identity: reader.bytes16()?,

@@ -22,9 +22,10 @@ impl Group<'_> {
             return;
         }
         while self.copy_budget > 0 && self.has_sync_slot() {
-            let begun = match self.restoring() {
-                Some(clone) => self.sync_source(clone),
-                None => self.sync_clones(),
+            let begun = match (self.restoring(), self.reversing()) {
+                (Some(clone), _) => self.sync_source(clone),
+                (None, Some(clone)) => self.sync_mirror(clone, clone, SOURCE),
+                (None, None) => self.sync_clones(),
             };
             if !begun {
                 return;
@@ -48,7 +49,7 @@ impl Group<'_> {
         }
         match self.restoring() {
             Some(clone) => !self.clone(clone).stalled && self.has_need(),
-            None => self.clones_where(|state| state == CloneState::Synchronizing).any(|lu| {
+            None => self.clones_where(CloneState::shares_writes).any(|lu| {
                 let clone = self.clone(lu);
                 !clone.stalled && !clone.delta.bits.is_empty()
             }),
@@ -61,7 +62,7 @@ impl Group<'_> {
             self.sync_turn =
                 if self.sync_turn >= self.config.clones_max { 1 } else { self.sync_turn.saturating_add(1) };
             let lu = self.sync_turn;
-            if self.clone(lu).state() == CloneState::Synchronizing && self.sync_clone(lu) {
+            if self.clone(lu).state() == CloneState::Synchronizing && self.sync_mirror(lu, SOURCE, lu) {
                 return true;
             }
         }
@@ -88,14 +89,14 @@ impl Group<'_> {
         self.protected_restore.unflushed_free() > crate::geometry::index(u64::from(self.scoreboard.active()))
     }
 
-    /// Copies the next run from the Source to the Clone.
-    fn sync_clone(&mut self, lu: u32) -> bool {
+    /// Copies the next run of a Synchronization, either way: D of the Clone says what.
+    fn sync_mirror(&mut self, lu: u32, source: u32, to: u32) -> bool {
         if self.clone(lu).stalled {
             return false;
         }
         let mut from = Extent(self.clone(lu).cursor);
         while let Some(extent) = self.clone(lu).delta.bits.next_set(from) {
-            if let Some(end) = self.scoreboard.owned_until(lu, extent) {
+            if let Some(end) = self.scoreboard.owned_until(to, extent) {
                 from = end;
                 continue;
             }
@@ -103,14 +104,14 @@ impl Group<'_> {
             let wanted = |group: &Self, extent| {
                 let one = ExtentRange::one(extent);
                 group.clone(lu).delta.bits.get(extent)
-                    && !group.scoreboard.owns_any(lu, one)
+                    && !group.scoreboard.owns_any(to, one)
                     && !group.collisions.is_exclusive(lu, extent)
             };
             let run = if exclusive { ExtentRange::one(extent) } else { self.join(lu, extent, wanted) };
-            self.begin_sync(lu, SOURCE, lu, run, exclusive);
+            self.begin_sync(lu, source, to, run, exclusive);
             return true;
         }
-        self.end_of_pass(lu, lu)
+        self.end_of_pass(lu, to)
     }
 
     /// As many adjoining extents as one copy may take.
@@ -140,11 +141,15 @@ impl Group<'_> {
     /// Nothing is left behind the cursor. Returns whether the engine should look again, from the start.
     fn end_of_pass(&mut self, clone: u32, to: u32) -> bool {
         let copying = self.scoreboard.iter().any(|(_, copy)| copy.to == to);
-        let left = if to == SOURCE { self.has_need() } else { !self.clone(clone).delta.bits.is_empty() };
+        let left = match self.restoring() {
+            Some(_) => self.has_need(),
+            None => !self.clone(clone).delta.bits.is_empty(),
+        };
         if copying || !left {
             return false;
         }
-        let unflushed = if to == SOURCE { self.protected_restore.copied.count() } else { 0 };
+        // Nothing is noted there but in a restore.
+        let unflushed = self.protected_restore.copied.count();
         let waiting = self.clone(clone).delta.bits.count().saturating_sub(unflushed);
         if waiting <= self.clone(clone).failed_extents {
             self.stall(clone, error::OK);
@@ -172,8 +177,7 @@ impl Group<'_> {
 
     /// A background copy failed. A run is tried again extent by extent; a single one is passed over.
     pub(crate) fn sync_failed(&mut self, copy: &Copy) {
-        let clone = if copy.to == SOURCE { copy.from } else { copy.to };
-        let clone = self.clone_mut(clone);
+        let clone = self.clone_mut(copy.clone_lu());
         if copy.extents.count() > 1 {
             clone.single_below = clone.single_below.max(copy.extents.end.0);
             clone.cursor = clone.cursor.min(copy.extents.first.0);
@@ -196,6 +200,7 @@ impl Group<'_> {
             && self.overwriting == 0
             && self.redirected == 0
             && self.persistent.is_clean()
+            && !self.persistent.has_later()
     }
 
     /// What a Synchronization should write down now: that it is finished (R54), or how far it got (R73).

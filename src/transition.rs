@@ -42,6 +42,12 @@ pub enum Change {
     StartRestore(u32),
     /// A Protected Restore is finished (R36).
     FinishRestore(u32),
+    /// A Reverse Synchronization begins.
+    StartReverse(u32),
+    /// A Reverse Synchronization is finished: hosts read the Source again (R48).
+    FinishReverse(u32),
+    /// In a Reverse Synchronization a flush failed: whatever carries an intent may differ.
+    Distrust(u32),
     /// Background copies stop.
     Pause,
     /// Background copies go on.
@@ -88,6 +94,8 @@ impl Change {
                 | Change::Fracture(..)
                 | Change::Abandon(..)
                 | Change::StartRestore(_)
+                | Change::StartReverse(_)
+                | Change::FinishReverse(_)
         )
     }
 }
@@ -121,7 +129,7 @@ impl Group<'_> {
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
         // A host write that came meanwhile is no failure: the end of the restore is due again later.
         let failed = status != error::OK && status != Error::State.status() && !self.metadata_failed;
-        if let (Change::FinishRestore(lu), true) = (transition.change, failed) {
+        if let (Change::FinishRestore(lu) | Change::FinishReverse(lu), true) = (transition.change, failed) {
             // Not again and again: a flush that fails is not retried until it works (R24).
             self.stall(lu, status);
         }
@@ -144,6 +152,10 @@ impl Group<'_> {
                 true
             }
             Change::Synchronize(lu) if self.clone(lu).delta.inherits_intent => {
+                self.inherit(lu, slice);
+                true
+            }
+            Change::Distrust(lu) => {
                 self.inherit(lu, slice);
                 true
             }
@@ -177,6 +189,7 @@ impl Group<'_> {
         if self.metadata_failed {
             return Err(Error::MetadataFailed);
         }
+        self.persistent.save_later();
         let busy = self.submitted > 0 || self.scoreboard.active() > 0 || !self.persistent.is_clean();
         if busy || self.sweeper.is_active() {
             return Ok(TransitionStage::Draining);
@@ -207,9 +220,10 @@ impl Group<'_> {
             // R34: an unflushed host write to the Clone would be copied and then revert; those that are
             // fractured along with it become points in time. The Source too: where it does not differ, it is
             // the base over which P may become durable (R5; docs/protocol.md, N2).
-            Change::StartRestore(clone) => {
+            Change::StartRestore(clone) | Change::StartReverse(clone) => {
                 lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
+            Change::FinishReverse(clone) => lu == clone || lu == SOURCE,
             Change::FinishRestore(_) => lu == SOURCE,
             _ => false,
         }
@@ -270,8 +284,14 @@ impl Group<'_> {
                 CloneRecord { state: CloneState::OutOfSync, label: self.label, ..now }
             }
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
+            Change::StartReverse(clone) if clone == lu => {
+                CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
+            }
+            Change::FinishReverse(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Synchronized, ..now }
+            }
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
-            Change::StartRestore(_) => match now.state {
+            Change::StartRestore(_) | Change::StartReverse(_) => match now.state {
                 CloneState::Synchronized if self.clone(lu).delta.is_empty() => {
                     CloneRecord { state: CloneState::Fractured, label: [0; 64], ..now }
                 }
@@ -295,7 +315,14 @@ impl Group<'_> {
                 source_invalid: false,
                 ..now
             },
+            Change::StartReverse(lu) => GroupRecord {
+                reversing: lu,
+                restore_generation: now.restore_generation.saturating_add(1),
+                source_invalid: false,
+                ..now
+            },
             Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
+            Change::FinishReverse(_) => GroupRecord { reversing: 0, ..now },
             Change::Pause => GroupRecord { paused: true, ..now },
             Change::Resume => GroupRecord { paused: false, ..now },
             _ => now,
@@ -328,21 +355,32 @@ impl Group<'_> {
                     self.record_due = true;
                 }
             }
-            Change::Fracture(lu) => self.collisions.forget_lu(lu),
+            Change::Fracture(lu) => {
+                self.collisions.forget_lu(lu);
+                self.sweeper.request();
+            }
             Change::Abandon(lu) | Change::RemoveClone(lu) => {
                 self.collisions.forget_lu(lu);
                 // What the Clone was sent lately may still be lost from its cache (R3).
                 self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
             }
+            Change::StartReverse(lu) => self.reverse_began(lu),
+            Change::FinishReverse(lu) => self.reverse_is_over(lu),
+            Change::Distrust(lu) => {
+                let delta = &mut self.clone_mut(lu).delta;
+                delta.inherits_intent = core::mem::take(&mut delta.inherits_again);
+            }
             Change::StartRestore(lu) => {
                 self.restart_copy(lu);
                 self.distrust_cut_short();
+                self.begin_copy_progress(lu);
                 self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
             }
             Change::FinishRestore(lu) => {
                 // What hosts changed meanwhile is what differs now. G holds it already (R4, R36).
                 let clone = &mut self.clones[u64::from(lu.wrapping_sub(1))];
                 core::mem::swap(&mut clone.delta.bits, &mut self.protected_restore.bits);
+                self.sweeper.request();
                 self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
             }
             Change::Resume => {
@@ -359,7 +397,7 @@ impl Group<'_> {
     }
 
     /// Clones whose Synchronization a restore cut short: what they were sent was not flushed.
-    fn distrust_cut_short(&mut self) {
+    pub(crate) fn distrust_cut_short(&mut self) {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
             self.clone_mut(lu).delta.inherits_intent = true;
@@ -367,7 +405,7 @@ impl Group<'_> {
         }
     }
 
-    fn restart_copy(&mut self, lu: u32) {
+    pub(crate) fn restart_copy(&mut self, lu: u32) {
         self.clone_mut(lu).restart_pass();
         self.clone_mut(lu).copied = 0;
     }

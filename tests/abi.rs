@@ -121,7 +121,7 @@ fn rust_layout() -> Vec<String> {
         }
         clone_group_info {
             struct_size, state, conditions, restoring_lu, extents_total, restore_generation,
-            protected_restore_extents, persistent_delta_extents, requests, cod_queue_depth,
+            protected_restore_extents, persistent_delta_extents, requests, cod_queue_depth, reversing_lu, reserved,
         }
         clone_group_clone_info {
             struct_size, lu, state, conditions, extents_left, extents_copied, extents_failed,
@@ -235,6 +235,7 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_LU_NONE,
         CLONE_GROUP_CONFIG_HOST_DURABLE,
         CLONE_GROUP_CONFIG_REDIRECT_READS,
+        CLONE_GROUP_CONFIG_MAP_PER_CLONE,
         CLONE_GROUP_LU_VOLATILE_CACHE,
         CLONE_GROUP_LU_DISCARD_ZEROES,
         CLONE_GROUP_HOST_FUA,
@@ -284,6 +285,7 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_EVENT_PAGE_DAMAGED,
         CLONE_GROUP_EVENT_CALLBACK_RESULT,
         CLONE_GROUP_EVENT_LOST,
+        CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED,
         CLONE_GROUP_MAP_DELTA,
         CLONE_GROUP_MAP_PROTECTED_RESTORE,
         CLONE_GROUP_MAP_PERSISTENT_DELTA,

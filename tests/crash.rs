@@ -32,6 +32,7 @@ fn profiles() -> Vec<Profile> {
                         persist_flush: immediate == 128,
                         discard_zeroes: redirect,
                         offload: false,
+                        map_per_clone: profiles.len().is_multiple_of(3),
                         immediate,
                         retry: 0,
                         faults: 0,

@@ -145,12 +145,13 @@ fn wrong_metadata_is_refused_by_name() {
     let mut world = restoring();
     let good = area(&world);
     let at = |offset: usize, value: u8| with_superblocks(&good, |image| image[offset] ^= value);
-    let cases: [(&str, Vec<u8>, i32); 10] = [
+    let cases: [(&str, Vec<u8>, i32); 11] = [
         ("never formatted", vec![0; good.len()], CLONE_GROUP_ERR_METADATA_MISSING),
         ("overwritten", vec![0xa5; good.len()], CLONE_GROUP_ERR_METADATA_DAMAGED),
         ("another group", at(16, 1), CLONE_GROUP_ERR_METADATA_FOREIGN),
         ("another version", at(8, 2), CLONE_GROUP_ERR_METADATA_VERSION),
-        ("an incompatible feature", at(48, 1), CLONE_GROUP_ERR_METADATA_VERSION),
+        ("an incompatible feature", at(48, 2), CLONE_GROUP_ERR_METADATA_VERSION),
+        ("a column for each Clone", at(48, 1), CLONE_GROUP_ERR_METADATA_GEOMETRY),
         ("a feature that forbids writing", at(44, 1), CLONE_GROUP_ERR_METADATA_VERSION),
         ("another LU size", at(56, 1), CLONE_GROUP_ERR_METADATA_GEOMETRY),
         ("another Source", at(112, 1), CLONE_GROUP_ERR_IDENTITY),

@@ -24,6 +24,7 @@ enum Step {
     Synchronize(usize),
     Fracture(usize),
     Restore(usize),
+    Reverse(usize),
     Remove(usize),
     Pause,
     Resume,
@@ -45,6 +46,7 @@ fn profile(rng: &mut fastrand::Rng) -> Profile {
         persist_flush: rng.bool(),
         discard_zeroes: rng.bool(),
         offload: rng.usize(..4) == 0,
+        map_per_clone: rng.bool(),
         immediate: [0, 64, 200, 256][rng.usize(..4)],
         retry: if rng.usize(..3) == 0 { 20 } else { 0 },
         faults: 0,
@@ -135,13 +137,16 @@ impl Life {
             CLONE_GROUP_CLONE_ABSENT => Step::Add(lu),
             CLONE_GROUP_CLONE_OUT_OF_SYNC => Step::Synchronize(lu),
             CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu),
-            CLONE_GROUP_CLONE_FRACTURED if self.rng.usize(..3) > 0 => Step::Restore(lu),
+            CLONE_GROUP_CLONE_FRACTURED if self.rng.usize(..3) > 0 => match self.rng.usize(..3) {
+                0 => Step::Reverse(lu),
+                _ => Step::Restore(lu),
+            },
             CLONE_GROUP_CLONE_FRACTURED if self.rng.usize(..8) == 0 => Step::Remove(lu),
             CLONE_GROUP_CLONE_FRACTURED => Step::Synchronize(lu),
             _ if self.rng.bool() => Step::Pause,
             _ => Step::Resume,
         };
-        if let Step::Fracture(_) | Step::Restore(_) = step {
+        if let Step::Fracture(_) | Step::Restore(_) | Step::Reverse(_) = step {
             self.world.inner.borrow_mut().note_fracture();
         }
         let world = &self.world;
@@ -152,6 +157,7 @@ impl Life {
                 Step::Synchronize(lu) => clone_group_synchronize(group, lu as u32, tag),
                 Step::Fracture(lu) => clone_group_fracture(group, lu as u32, std::ptr::null(), 0, tag),
                 Step::Restore(lu) => clone_group_protected_restore(group, lu as u32, tag),
+                Step::Reverse(lu) => clone_group_reverse_synchronize(group, lu as u32, tag),
                 Step::Remove(lu) => clone_group_clone_remove(group, lu as u32, tag),
                 Step::Pause => clone_group_pause(group, tag),
                 Step::Resume => clone_group_resume(group, tag),
@@ -231,6 +237,7 @@ impl Life {
         self.follow();
         let info = self.world.info();
         assert_eq!(info.restoring_lu, 0, "the restore does not end");
+        assert_eq!(info.reversing_lu, 0, "the Reverse Synchronization does not end");
         for lu in 1..=self.world.inner.borrow().profile.clones {
             let state = self.world.clone_info(lu).state;
             assert_ne!(state, CLONE_GROUP_CLONE_SYNCHRONIZING, "the Synchronization of {lu} does not end");

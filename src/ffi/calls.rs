@@ -394,6 +394,28 @@ pub unsafe extern "C" fn clone_group_protected_restore(group: *mut clone_group, 
     unsafe { operate(group, 0, Operation::ProtectedRestore { lu }, tag) }
 }
 
+/// Begins a Reverse Synchronization: the Clone is copied to the Source without
+/// protection. From `done` on hosts find the Clone's data on the Source: their
+/// reads are served from the Clone, their writes go to both LUs. So the Clone
+/// does not stay the point in time that it was. Every other Clone is fractured in
+/// the same step, as for clone_group_protected_restore(). At the end both LUs are
+/// equal, the Clone is Synchronized, hosts read the Source again, and
+/// CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED follows. Meanwhile hosts may read the Clone
+/// under its own number, and not write it. A host write fails if the Clone's part
+/// of it fails (R50); one that fails on the Source only is copied again.
+/// After a power loss, Recovery goes on with it; the Clone's content counts (R41).
+///
+/// Context: any thread.
+/// Returns as clone_group_protected_restore().
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_reverse_synchronize(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::ReverseSynchronize { lu }, tag) }
+}
+
 /// Stops background copies; hosts go on, also through copy on demand. A pause is
 /// durable: it outlives a power loss.
 ///

@@ -121,7 +121,10 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
     };
     // SAFETY: the caller's promise.
     let given = unsafe { prefix(from, zero)? };
-    if given.flags & !(CLONE_GROUP_CONFIG_HOST_DURABLE | CLONE_GROUP_CONFIG_REDIRECT_READS) != 0 {
+    let known = CLONE_GROUP_CONFIG_HOST_DURABLE
+        | CLONE_GROUP_CONFIG_REDIRECT_READS
+        | CLONE_GROUP_CONFIG_MAP_PER_CLONE;
+    if given.flags & !known != 0 {
         return Err(Error::StructSize);
     }
     let or = |value: u32, default: u32| if value == 0 { default } else { value };
@@ -132,6 +135,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
         geometry: Geometry::new(given.lu_blocks, block_bytes, or(given.extent_blocks, extent_default))?,
         host_durable: given.flags & CLONE_GROUP_CONFIG_HOST_DURABLE != 0,
         redirect_reads: given.flags & CLONE_GROUP_CONFIG_REDIRECT_READS != 0,
+        map_per_clone: given.flags & CLONE_GROUP_CONFIG_MAP_PER_CLONE != 0,
         clones_max: or(given.clones_max, 1),
         requests_max: or(given.requests_max, 128),
         copies_max: or(given.copies_max, 4),
@@ -266,6 +270,8 @@ pub(super) fn group_info(info: GroupInfo, poisoned: bool) -> clone_group_info {
         persistent_delta_extents: info.persistent_delta_extents,
         requests: info.requests,
         cod_queue_depth: info.cod_queue_depth,
+        reversing_lu: info.reversing,
+        reserved: 0,
     }
 }
 

@@ -110,6 +110,10 @@ pub const CLONE_GROUP_CONFIG_HOST_DURABLE: u32 = 0x1;
 /// Config: host reads that lie wholly in extents that still have to be copied
 /// are served from the Clone, and cause no copy (R16).
 pub const CLONE_GROUP_CONFIG_REDIRECT_READS: u32 = 0x2;
+/// Config: one column of the persistent maps for each Clone, not one for all.
+/// After a power loss exactly what differs is copied, for the price of a larger
+/// persistent area. Fixed at format.
+pub const CLONE_GROUP_CONFIG_MAP_PER_CLONE: u32 = 0x4;
 
 /// LU: has a volatile write cache; only a flush or FUA makes data durable.
 pub const CLONE_GROUP_LU_VOLATILE_CACHE: u32 = 0x1;
@@ -205,8 +209,8 @@ pub const CLONE_GROUP_CLONE_RESTORING: u32 = 6;
 
 /// Event: the state of an LU changed. `value` is the new state.
 pub const CLONE_GROUP_EVENT_CLONE_STATE: u32 = 1;
-/// Event: hosts see other data on the Source from now on (a Protected Restore
-/// began): the moment for a SCSI unit attention.
+/// Event: hosts see other data on the Source from now on (a Protected Restore or
+/// a Reverse Synchronization began): the moment for a SCSI unit attention.
 pub const CLONE_GROUP_EVENT_SOURCE_CHANGED: u32 = 2;
 /// Event: a Synchronization of `lu` is finished.
 pub const CLONE_GROUP_EVENT_SYNCHRONIZED: u32 = 3;
@@ -231,6 +235,9 @@ pub const CLONE_GROUP_EVENT_PAGE_DAMAGED: u32 = 10;
 pub const CLONE_GROUP_EVENT_CALLBACK_RESULT: u32 = 11;
 /// Event: events were lost because they were not fetched; `value` is how many.
 pub const CLONE_GROUP_EVENT_LOST: u32 = 12;
+/// Event: a Reverse Synchronization from `lu` is finished; the Clone is
+/// Synchronized.
+pub const CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED: u32 = 18;
 
 // -------------------------------------------------------------------- maps
 
@@ -453,7 +460,7 @@ pub struct clone_group_info {
     pub restoring_lu: u32,
     /// Extents of an LU.
     pub extents_total: u64,
-    /// Counts the restores of this group.
+    /// Counts the restores and Reverse Synchronizations of this group.
     pub restore_generation: u64,
     /// Extents in the Protected Restore Map.
     pub protected_restore_extents: u64,
@@ -463,6 +470,10 @@ pub struct clone_group_info {
     pub requests: u32,
     /// Host requests in the COD Queue.
     pub cod_queue_depth: u32,
+    /// The LU of the Reverse Synchronization that runs, or 0.
+    pub reversing_lu: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// State of a Clone.

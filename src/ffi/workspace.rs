@@ -101,7 +101,7 @@ impl Plan {
         let candidate_words = ExtentMap::words_needed(layout.page_extents())?;
         // One for each Clone; G, pass, P and copied.
         let words = map_words.checked_mul(clones.checked_add(4)?)?;
-        let words = words.checked_add(dirty_words)?.checked_add(candidate_words)?;
+        let words = words.checked_add(dirty_words.checked_mul(2)?)?.checked_add(candidate_words)?;
         let copy_buffer_bytes = index(u64::from(config.copy_buffer_bytes)).checked_next_multiple_of(align)?;
         let metadata_buffer_bytes = index(layout.buffer_bytes()).checked_next_multiple_of(align)?;
         let mut planner = Planner { at: 0 };
@@ -180,6 +180,7 @@ impl Plan {
                 words.map(self.map_words, extents)?,
                 part(base, self.pass_epochs),
                 part::<Page>(base, self.pages),
+                words.map(self.dirty_words, layout.pages())?,
                 words.map(self.dirty_words, layout.pages())?,
                 layout,
             );

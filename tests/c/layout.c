@@ -118,6 +118,8 @@ static void print_info(void)
     FIELD(clone_group_info, persistent_delta_extents);
     FIELD(clone_group_info, requests);
     FIELD(clone_group_info, cod_queue_depth);
+    FIELD(clone_group_info, reversing_lu);
+    FIELD(clone_group_info, reserved);
 }
 
 static void print_clone_info(void)

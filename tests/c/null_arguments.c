@@ -63,7 +63,7 @@ static void check_configs(void)
 {
     uint64_t bytes = 99;
 
-    REFUSE_NEWER(flags, 4);
+    REFUSE_NEWER(flags, 0x100);
     REFUSE_NEWER(flags, 0x80000000);
     REFUSE(lu_blocks, 0);
     REFUSE(lu_blocks, UINT64_MAX);
@@ -243,6 +243,8 @@ static void check_not_ready(void)
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
                  clone_group_protected_restore(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
+                 clone_group_reverse_synchronize(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
                  clone_group_clone_remove(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_pause(group, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_resume(group, 1));
@@ -274,6 +276,7 @@ static void check_null_group(void)
     REFUSED(clone_group_synchronize(NULL, 1, 1));
     REFUSED(clone_group_fracture(NULL, 1, NULL, 0, 1));
     REFUSED(clone_group_protected_restore(NULL, 1, 1));
+    REFUSED(clone_group_reverse_synchronize(NULL, 1, 1));
     REFUSED(clone_group_pause(NULL, 1));
     REFUSED(clone_group_resume(NULL, 1));
     REFUSED(clone_group_host_read(NULL, 0, 0, 1, bytes, 0, 1));
@@ -459,6 +462,8 @@ static void check_administration(void)
                      clone_group_fracture(group, lu, NULL, 0, 1));
         CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
                      clone_group_protected_restore(group, lu, 1));
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                     clone_group_reverse_synchronize(group, lu, 1));
     }
     // 3 was attached, but never added; 2 was never synchronized.
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_clone_remove(group, 3, 1));
@@ -466,6 +471,8 @@ static void check_administration(void)
     CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_clone_add(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_CONSISTENT,
                  clone_group_protected_restore(group, 2, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_CONSISTENT,
+                 clone_group_reverse_synchronize(group, 2, 1));
     REFUSED(clone_group_fracture(group, 1, NULL, 2, 1));
     REFUSED(clone_group_format(group, 2, 1));
     REFUSED(clone_group_recover(group, 2, 1));

@@ -8,13 +8,22 @@ pub struct Format {
     pub page_bytes: usize,
     pub page_extents: usize,
     pub pages: usize,
+    /// Delta columns: one, or one for each Clone.
+    pub deltas: usize,
 }
 
 impl Format {
-    pub fn new(extents: usize, clones_max: usize, page_bytes: usize, unit_bytes: usize) -> Format {
+    pub fn new(
+        extents: usize,
+        clones_max: usize,
+        map_per_clone: bool,
+        page_bytes: usize,
+        unit_bytes: usize,
+    ) -> Format {
+        let deltas = if map_per_clone { clones_max } else { 1 };
         let superblock_bytes = (128 + 128 * clones_max + 4).next_multiple_of(unit_bytes);
-        let page_extents = (page_bytes - 64) / 2 / 8 * 64;
-        Format { superblock_bytes, page_bytes, page_extents, pages: extents.div_ceil(page_extents) }
+        let page_extents = (page_bytes - 64) / (deltas + 1) / 8 * 64;
+        Format { superblock_bytes, page_bytes, page_extents, pages: extents.div_ceil(page_extents), deltas }
     }
 
     fn region_bytes(&self) -> usize {
@@ -36,14 +45,14 @@ impl Format {
         copy(0).into_iter().chain(copy(1)).max_by_key(sequence)
     }
 
-    /// Bit of the Persistent Delta Map.
-    pub fn delta(&self, area: &[u8], extent: usize) -> bool {
-        self.bit(area, extent, 0, None)
+    /// Bit of the Persistent Delta Map that counts for this Clone.
+    pub fn delta(&self, area: &[u8], extent: usize, lu: usize) -> bool {
+        self.bit(area, extent, if self.deltas > 1 { lu - 1 } else { 0 }, None)
     }
 
     /// Bit of the Protected Restore Map of this restore.
     pub fn protected_restore(&self, area: &[u8], extent: usize, generation: u64) -> bool {
-        self.bit(area, extent, 1, Some(generation))
+        self.bit(area, extent, self.deltas, Some(generation))
     }
 
     fn bit(&self, area: &[u8], extent: usize, column: usize, generation: Option<u64>) -> bool {

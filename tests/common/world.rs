@@ -29,6 +29,7 @@ pub struct Profile {
     pub persist_flush: bool,
     pub discard_zeroes: bool,
     pub offload: bool,
+    pub map_per_clone: bool,
     /// Of 256: callbacks that complete at once.
     pub immediate: u32,
     /// Of 256: callbacks that ask to be offered again.
@@ -54,6 +55,7 @@ impl Profile {
         persist_flush: false,
         discard_zeroes: false,
         offload: false,
+        map_per_clone: false,
         immediate: 256,
         retry: 0,
         faults: 0,
@@ -101,6 +103,8 @@ pub struct Inner {
     pub events: Vec<(u32, u32, i32)>,
     /// The LU that is restored from, its content, and the generation, from `done` on.
     pub restoring: Option<(usize, Vec<u64>, u64)>,
+    /// The LU of a Reverse Synchronization, or 0: the Source's content for hosts is there.
+    pub reversing: usize,
     /// Hosts see the Source through a restore: counts the views.
     view: u64,
     pub generation: u64,
@@ -155,7 +159,8 @@ fn config(profile: &Profile) -> clone_group_config {
     config.page_writes_max = 2;
     config.intent_extents_max = profile.intents;
     config.flags = if profile.host_durable { CLONE_GROUP_CONFIG_HOST_DURABLE } else { 0 }
-        | if profile.redirect { CLONE_GROUP_CONFIG_REDIRECT_READS } else { 0 };
+        | if profile.redirect { CLONE_GROUP_CONFIG_REDIRECT_READS } else { 0 }
+        | if profile.map_per_clone { CLONE_GROUP_CONFIG_MAP_PER_CLONE } else { 0 };
     config.group_id = *b"simulated group!";
     config
 }
@@ -185,6 +190,7 @@ impl World {
             operations_done: BTreeMap::new(),
             events: Vec::new(),
             restoring: None,
+            reversing: 0,
             view: 0,
             generation: 0,
             next_value: 1 << 60,
@@ -196,7 +202,7 @@ impl World {
             flushes: Vec::new(),
             failed: Vec::new(),
             finished: Vec::new(),
-            format: Format::new(extents, profile.clones, UNIT_BYTES, UNIT_BYTES),
+            format: Format::new(extents, profile.clones, profile.map_per_clone, UNIT_BYTES, UNIT_BYTES),
             members: Vec::new(),
             usable: vec![false; profile.clones + 1],
             fracture_values: vec![Vec::new(); profile.blocks],
@@ -607,9 +613,11 @@ impl World {
     fn catch_up(&self) {
         let info = self.info();
         let inner = &mut *self.inner.borrow_mut();
-        if info.restoring_lu != 0 && info.restore_generation != inner.generation {
+        inner.reversing = info.reversing_lu as usize;
+        let from = info.restoring_lu.max(info.reversing_lu);
+        if from != 0 && info.restore_generation != inner.generation {
             inner.generation = info.restore_generation;
-            inner.restore_began(info.restoring_lu as usize, info.restore_generation);
+            inner.restore_began(from as usize, info.restore_generation);
         }
     }
 
@@ -622,7 +630,12 @@ impl World {
             self.inner.borrow_mut().state_changed(lu, state);
         }
         let inner = &mut *self.inner.borrow_mut();
+        let began = inner.generation != info.restore_generation;
         inner.generation = info.restore_generation;
+        inner.reversing = info.reversing_lu as usize;
+        if inner.reversing != 0 && began {
+            inner.restore_began(inner.reversing, info.restore_generation);
+        }
         match (&inner.restoring, info.restoring_lu) {
             (None, 0) => {}
             (Some(_), 0) => inner.restoring = None,
@@ -703,6 +716,13 @@ impl Inner {
         }
         if held.io.operation == CLONE_GROUP_IO_FLUSH && self.rng.bool() {
             self.devices[lu].drop_cached();
+            // In a Reverse Synchronization the Clone has what hosts see on the Source (R41).
+            let lu = match self.reversing {
+                0 => lu,
+                _ if lu == 0 => return -5,
+                reversing if reversing == lu => 0,
+                _ => lu,
+            };
             self.models[lu].iter_mut().for_each(Block::lose_cached);
             let readers =
                 self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
@@ -745,7 +765,7 @@ impl Inner {
     }
 
     /// The device sees an I/O: may it be submitted at all?
-    fn check_submission(&self, io: &clone_group_io, restoring: bool) {
+    fn check_submission(&self, io: &clone_group_io, restoring: bool, states: &[u32]) {
         let writes = matches!(
             io.operation,
             CLONE_GROUP_IO_WRITE | CLONE_GROUP_IO_WRITE_ZEROES | CLONE_GROUP_IO_DISCARD | CLONE_GROUP_IO_COPY
@@ -761,9 +781,9 @@ impl Inner {
         let (first, count) = (io.first_block as usize, io.block_count as usize);
         let extents = first / self.profile.extent_blocks..=(first + count - 1) / self.profile.extent_blocks;
         for extent in extents {
-            self.check_extent(io, extent, host, restoring);
+            self.check_extent(io, extent, host, restoring, states);
         }
-        if lu == 0 && !host {
+        if lu == 0 && !host && restoring {
             let overlap = self.held.iter().any(|other| {
                 let host_write =
                     other.io.flags & CLONE_GROUP_IO_HOST != 0 && other.io.operation != CLONE_GROUP_IO_READ;
@@ -778,15 +798,21 @@ impl Inner {
     }
 
     /// The bits of R1 and R6 are durable before a write goes out (I11).
-    fn check_extent(&self, io: &clone_group_io, extent: usize, host: bool, restoring: bool) {
+    fn check_extent(&self, io: &clone_group_io, extent: usize, host: bool, restoring: bool, states: &[u32]) {
         let (lu, first, count) = (io.lu as usize, io.first_block as usize, io.block_count as usize);
         let area = self.area.durable();
         if self.members.is_empty() || !host && lu != 0 {
             return;
         }
-        if host && !self.members.is_empty() && (lu == 0 || self.members.contains(&lu)) {
+        // One that is OutOfSync may count as different as a whole, without a bit (R73).
+        let marked = |clone: usize| match states[clone] {
+            CLONE_GROUP_CLONE_ABSENT | CLONE_GROUP_CLONE_OUT_OF_SYNC if self.profile.map_per_clone => true,
+            _ => self.format.delta(area, extent, clone),
+        };
+        if host && (lu == 0 || self.members.contains(&lu)) {
+            let concerned = |clone: &&usize| lu == 0 || **clone == lu;
             assert!(
-                self.format.delta(area, extent),
+                self.members.iter().filter(concerned).all(|&clone| marked(clone)),
                 "a host write to extent {extent} of LU {lu} goes out before its bit is durable (R1), operation {}",
                 io.operation
             );
@@ -854,6 +880,10 @@ impl Inner {
     }
 
     fn check_read(&self, op: &HostOp) {
+        if op.lu != 0 && (!self.usable[op.lu] || op.lu == self.reversing) {
+            // Held until a Reverse Synchronization began: hosts of the Source write this Clone now.
+            return;
+        }
         for (number, value) in op.payload.iter().enumerate() {
             let legal = &op.readable[number];
             assert!(
@@ -918,7 +948,7 @@ impl Inner {
                 _ => models[0][blocks].iter_mut().for_each(|block| block.begin(op.value)),
             }
         }
-        self.restoring = Some((lu, content, generation));
+        self.restoring = (self.reversing != lu).then_some((lu, content, generation));
     }
 }
 
@@ -1005,13 +1035,16 @@ unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone_group_io) 
 fn submit(world: &World, io: clone_group_io) -> i32 {
     // The event that a restore is over may be on its way still.
     let restoring = world.info().restoring_lu != 0;
+    let clones = world.inner.borrow().profile.clones;
+    let states: Vec<u32> =
+        (0..=clones).map(|lu| if lu == 0 { 0 } else { world.clone_info(lu).state }).collect();
     let inner = &mut *world.inner.borrow_mut();
     inner.steps += 1;
     if inner.rng.u32(..256) < inner.profile.retry {
         return CLONE_GROUP_RETRY;
     }
     trace(|| format!("submit {}", describe(&io)));
-    inner.check_submission(&io, restoring);
+    inner.check_submission(&io, restoring, &states);
     let count = io.block_count as usize;
     let values = match io.operation {
         CLONE_GROUP_IO_WRITE => fetch(&io),

@@ -63,6 +63,7 @@ CLONE_GROUP_LU_SOURCE = 0
 CLONE_GROUP_LU_NONE = 4294967295
 CLONE_GROUP_CONFIG_HOST_DURABLE = 1
 CLONE_GROUP_CONFIG_REDIRECT_READS = 2
+CLONE_GROUP_CONFIG_MAP_PER_CLONE = 4
 CLONE_GROUP_LU_VOLATILE_CACHE = 1
 CLONE_GROUP_LU_DISCARD_ZEROES = 2
 CLONE_GROUP_HOST_FUA = 1
@@ -112,6 +113,7 @@ CLONE_GROUP_EVENT_METADATA_REPAIRED = 9
 CLONE_GROUP_EVENT_PAGE_DAMAGED = 10
 CLONE_GROUP_EVENT_CALLBACK_RESULT = 11
 CLONE_GROUP_EVENT_LOST = 12
+CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED = 18
 CLONE_GROUP_MAP_DELTA = 1
 CLONE_GROUP_MAP_PROTECTED_RESTORE = 2
 CLONE_GROUP_MAP_PERSISTENT_DELTA = 3
@@ -223,6 +225,8 @@ class clone_group_info(Structure):
         ("persistent_delta_extents", c_uint64),
         ("requests", c_uint32),
         ("cod_queue_depth", c_uint32),
+        ("reversing_lu", c_uint32),
+        ("reserved", c_uint32),
     ]
 
 
@@ -295,6 +299,7 @@ PROTOTYPES = {
     "clone_group_synchronize": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_fracture": (c_int32, [GROUP, c_uint32, POINTER(c_uint8), c_uint32, c_uint64]),
     "clone_group_protected_restore": (c_int32, [GROUP, c_uint32, c_uint64]),
+    "clone_group_reverse_synchronize": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_pause": (c_int32, [GROUP, c_uint64]),
     "clone_group_resume": (c_int32, [GROUP, c_uint64]),
     "clone_group_host_read": (

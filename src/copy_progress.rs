@@ -1,0 +1,70 @@
+#![forbid(unsafe_code)]
+//! What copies have done is written down now and then, so that a power loss does not undo it: at most some
+//! `intent_extents_max` extents that were copied and flushed are copied again (R78 in its spirit; R72).
+//!
+//! With one column for each Clone a copy changes two of them, and the page is written later; before the copy onto the
+//! Source is over all of them are (R72). With one column for all, a bit may go when no Clone needs it any more; beside
+//! other Clones that is never so in a restore: what is copied differs from them.
+
+use crate::clone::CloneState;
+use crate::geometry::{Extent, ExtentRange};
+use crate::group::Group;
+
+impl Group<'_> {
+    /// Bits of these extents changed in columns of single Clones, and nobody waits for that.
+    pub(crate) fn save_later(&mut self, extents: ExtentRange) {
+        if self.config.map_per_clone {
+            self.persistent.mark_later(extents);
+        }
+    }
+
+    /// Extents of a Synchronization are copied, and not flushed: their intents stand for them (R47).
+    pub(crate) fn note_intents(&mut self, extents: ExtentRange) {
+        if self.config.map_per_clone {
+            self.persistent.bits.set_range(extents);
+            self.sweeper.touch(extents);
+        }
+    }
+
+    /// A copy onto the Source begins.
+    pub(crate) fn begin_copy_progress(&mut self, lu: u32) {
+        self.saved_left = self.clone(lu).delta.bits.count();
+        self.swept_below = 0;
+        self.sweeper.request();
+    }
+
+    /// Writes down what was copied, when it is much, and at the end.
+    pub(crate) fn advance_copy_progress(&mut self) {
+        let bound = u64::from(self.config.intent_extents_max >> 1);
+        if self.config.map_per_clone {
+            // Each time so many more were added: what cannot be cleared now is not tried again and again.
+            let intents = self.persistent.bits.count();
+            self.saved_intents = self.saved_intents.min(intents);
+            if intents.saturating_sub(self.saved_intents) > bound {
+                self.saved_intents = intents;
+                self.sweeper.request();
+            }
+        }
+        let Some(from) = self.onto_source() else {
+            return;
+        };
+        let left = self.clone(from).delta.bits.count();
+        let over = left == 0 && self.scoreboard.active() == 0;
+        if self.saved_left.saturating_sub(left) < bound && !over {
+            return;
+        }
+        if self.config.map_per_clone {
+            self.persistent.save_later();
+        } else if !over && self.clones_where(|state| state != CloneState::Absent).count() == 1 {
+            let page = |extent| self.persistent.layout().page_of(Extent(extent));
+            self.sweeper.request_pages(page(self.swept_below), page(self.clone(from).cursor));
+            self.swept_below = self.clone(from).cursor;
+        }
+        self.saved_left = left;
+    }
+
+    /// Whether a Synchronization, either way, has extents left to copy.
+    pub(crate) fn is_synchronizing(&self) -> bool {
+        self.clones_where(CloneState::shares_writes).any(|lu| !self.clone(lu).delta.bits.is_empty())
+    }
+}
