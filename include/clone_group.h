@@ -305,6 +305,10 @@
 // Condition of a Clone: a mirrored write or a flush of it failed (R52).
 #define CLONE_GROUP_CONDITION_FAILED 32
 
+// Condition of a Clone: clone_group_protected_restore() from it is allowed now;
+// extents_left is how many extents it would copy.
+#define CLONE_GROUP_CONDITION_RESTORABLE 256
+
 // Clone: no Clone has this LU number.
 #define CLONE_GROUP_CLONE_ABSENT 0
 
@@ -369,6 +373,9 @@
 // Event: a Reverse Synchronization from `lu` is finished; the Clone is
 // Synchronized.
 #define CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED 18
+
+// Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
+#define CLONE_GROUP_EVENT_GROUP_STATE 21
 
 // Map: the Delta Map of a Clone.
 #define CLONE_GROUP_MAP_DELTA 1
@@ -600,7 +607,7 @@ struct clone_group_clone_info {
     uint32_t lu;
     // CLONE_GROUP_CLONE_ state.
     uint32_t state;
-    // CLONE_GROUP_CONDITION_STALLED, _FAILED.
+    // CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE.
     uint32_t conditions;
     // Extents in which the Clone and the Source may differ. While it is
     // synchronized or restored from: the extents left to copy.
@@ -615,6 +622,35 @@ struct clone_group_clone_info {
     uint8_t identity[16];
     // What clone_group_fracture() was given.
     uint8_t label[64];
+    // Extents that were to be copied when the copy that runs began, or was
+    // resumed by Recovery; 0 if none runs.
+    uint64_t extents_to_copy;
+    // How long the copy has been running, in nanoseconds, up to the last poll; how
+    // long the last one took if none runs; 0 without a clock.
+    uint64_t copy_time_ns;
+};
+
+// What became of the I/O of an LU since it was attached.
+struct clone_group_lu_info {
+    // Size of this struct as the caller knows it, in bytes. Set it before the
+    // call; the library writes at most so much.
+    uint32_t struct_size;
+    // CLONE_GROUP_LU_ flags that it was attached with.
+    uint32_t flags;
+    // Reads that are over.
+    uint64_t reads;
+    // Writes, write-zeroes, discards and offloaded copies onto it that are over.
+    uint64_t writes;
+    // Flushes that are over.
+    uint64_t flushes;
+    // Those of the reads that failed.
+    uint64_t read_errors;
+    // Those of the writes that failed.
+    uint64_t write_errors;
+    // Those of the flushes that failed.
+    uint64_t flush_errors;
+    // Its identity; zeroes if nothing is attached.
+    uint8_t identity[16];
 };
 
 // Counters since create.
@@ -661,6 +697,8 @@ struct clone_group_statistics {
     // Longest time that a request waited in the COD Queue, in nanoseconds; 0
     // without a clock.
     uint64_t cod_wait_ns_max;
+    // The same, added up: divided by cod_queued, the mean.
+    uint64_t cod_wait_ns_total;
 };
 
 #ifdef __cplusplus
@@ -1038,6 +1076,14 @@ int32_t clone_group_query(struct clone_group *group,
 int32_t clone_group_clone_query(struct clone_group *group,
                                 uint32_t lu,
                                 struct clone_group_clone_info *info);
+
+// What became of the I/O of an LU since it was attached: errors by LU.
+//
+// Context: any thread; also from callbacks.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+int32_t clone_group_lu_query(struct clone_group *group,
+                             uint32_t lu,
+                             struct clone_group_lu_info *info);
 
 // Counters since create.
 //

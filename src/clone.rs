@@ -129,6 +129,12 @@ pub struct Clone<'a> {
     pub single_below: u64,
     /// Extents copied since the copy began or was resumed.
     pub copied: u64,
+    /// Extents that were to be copied when the copy began or was resumed.
+    pub copy_total: u64,
+    /// When it began.
+    pub copy_began_ns: u64,
+    /// How long it took; 0 while it goes on.
+    pub copy_took_ns: u64,
     /// Extents that failed in this pass.
     pub failed_extents: u64,
     /// The lowest of them.

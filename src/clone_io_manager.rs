@@ -546,6 +546,7 @@ impl Group<'_> {
         if self.requests[request].queued {
             let waited = self.now_ns.saturating_sub(self.requests[request].queued_at_ns);
             self.statistics.cod_wait_ns_max = self.statistics.cod_wait_ns_max.max(waited);
+            add(&mut self.statistics.cod_wait_ns_total, waited);
         }
     }
 

@@ -38,7 +38,7 @@ pub struct Close {
 
 impl Group<'_> {
     pub(crate) fn begin_close(&mut self, tag: u64) {
-        self.state = GroupState::Closing;
+        self.enter(GroupState::Closing);
         self.queue.changed = true;
         self.activity = Activity::Close(Close { stage: CloseStage::Finishing, tag, error: None });
     }
@@ -119,7 +119,7 @@ impl Group<'_> {
 
     fn end_close(&mut self, close: Close) {
         self.activity = Activity::None;
-        self.state = GroupState::Closed;
+        self.enter(GroupState::Closed);
         self.finish_operation(close.tag, close.error.map_or(error::OK, Error::status));
     }
 }

@@ -33,6 +33,8 @@ pub enum EventKind {
     Lost,
     /// A Reverse Synchronization is finished.
     ReverseSynchronized,
+    /// The state of the group changed.
+    GroupState,
 }
 
 impl EventKind {
@@ -92,6 +94,9 @@ impl EventKind {
                 c"a callback or a completion returned a number that means nothing",
             ),
             EventKind::Lost => (12, 1, c"CLONE_GROUP_EVENT_LOST", c"events were lost"),
+            EventKind::GroupState => {
+                (21, 2, c"CLONE_GROUP_EVENT_GROUP_STATE", c"the state of the group changed")
+            }
             EventKind::ReverseSynchronized => (
                 18,
                 2,

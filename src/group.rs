@@ -52,6 +52,19 @@ pub enum GroupState {
     Closed,
 }
 
+impl GroupState {
+    /// The number in the C ABI.
+    pub fn number(self) -> u32 {
+        match self {
+            GroupState::New => 0,
+            GroupState::Starting => 1,
+            GroupState::Ready => 2,
+            GroupState::Closing => 3,
+            GroupState::Closed => 4,
+        }
+    }
+}
+
 /// What a poll may do next.
 #[derive(Clone, Copy)]
 pub enum Action {
@@ -318,6 +331,13 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// The one place where the state of the group moves.
+    pub(crate) fn enter(&mut self, state: GroupState) {
+        self.state = state;
+        let value = u64::from(state.number());
+        self.raise(Event { kind: EventKind::GroupState, lu: None, status: 0, value });
+    }
+
     pub(crate) fn raise_state(&mut self, lu: u32) {
         let value = u64::from(self.clone(lu).state().number());
         self.raise(Event { kind: EventKind::CloneState, lu: Some(lu), status: 0, value });
@@ -543,6 +563,9 @@ impl<'a> Group<'a> {
     fn io_over(&mut self, io: Io, status: i32, buffers: &mut dyn MetadataBuffers) {
         if status != error::OK {
             add(&mut self.statistics.io_errors, 1);
+        }
+        if io.lu < self.config.lus() {
+            self.lu_mut(io.lu).counters.count(io.operation, status != error::OK);
         }
         match io.purpose {
             Purpose::None => {}

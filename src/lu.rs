@@ -4,6 +4,9 @@
 //! Whoever needs a flush takes a ticket; a flush that is submitted afterwards covers it. So a flush
 //! covers only what was completed before it was submitted (R20), and one flush serves all who wait.
 
+use crate::io::IoOperation;
+use crate::statistics::add;
+
 /// What the controller says of an LU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct LuFlags {
@@ -15,6 +18,31 @@ pub struct LuFlags {
 
 /// Tickets are numbers of one counter, so that one ticket names flushes of several LUs.
 pub type Ticket = u64;
+
+/// What became of the I/O of an LU, since it was attached.
+#[derive(Clone, Copy, Default, Debug)]
+#[allow(missing_docs)]
+pub struct LuCounters {
+    pub reads: u64,
+    pub writes: u64,
+    pub flushes: u64,
+    pub read_errors: u64,
+    pub write_errors: u64,
+    pub flush_errors: u64,
+}
+
+impl LuCounters {
+    /// An I/O is over.
+    pub fn count(&mut self, operation: IoOperation, failed: bool) {
+        let (all, errors) = match operation {
+            IoOperation::Read => (&mut self.reads, &mut self.read_errors),
+            IoOperation::Flush => (&mut self.flushes, &mut self.flush_errors),
+            _ => (&mut self.writes, &mut self.write_errors),
+        };
+        add(all, 1);
+        add(errors, u64::from(failed));
+    }
+}
 
 /// One LU, or the persistent area.
 #[derive(Clone, Copy, Default)]
@@ -33,6 +61,8 @@ pub struct Lu {
     failed: Ticket,
     /// How it failed.
     failed_status: i32,
+    /// What became of its I/O.
+    pub counters: LuCounters,
     /// A flush of the library itself failed: the next host flush must say so (R24).
     pub owed_status: i32,
 }

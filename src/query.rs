@@ -3,12 +3,14 @@
 
 use bitvec::prelude::{BitSlice, Lsb0};
 
-use crate::clone::CloneRecord;
+use crate::clone::{CloneRecord, CloneState};
 use crate::error::Error;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, index};
 use crate::group::{Group, GroupState};
+use crate::lu::{LuCounters, LuFlags};
 use crate::statistics::Statistics;
+use crate::transition::Change;
 
 /// Which map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,10 +47,22 @@ pub struct GroupInfo {
 pub struct CloneInfo {
     pub record: CloneRecord,
     pub stalled: bool,
+    pub restorable: bool,
     pub extents_left: u64,
     pub extents_copied: u64,
     pub extents_failed: u64,
     pub first_failed_extent: u64,
+    pub extents_to_copy: u64,
+    pub copy_time_ns: u64,
+}
+
+/// What became of the I/O of an LU: see `clone_group_lu_info`.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct LuInfo {
+    pub flags: Option<LuFlags>,
+    pub identity: [u8; 16],
+    pub counters: LuCounters,
 }
 
 impl Group<'_> {
@@ -84,15 +98,32 @@ impl Group<'_> {
         let inherited = self.persistent.bits.count().saturating_add(unproven);
         let inherited = if clone.delta.inherits_intent { inherited } else { 0 };
         let left = own.saturating_add(restored).saturating_add(inherited).min(self.geometry().extents());
-        let absent = clone.record.state == crate::clone::CloneState::Absent;
+        let absent = clone.record.state == CloneState::Absent;
+        let copies = clone.state() == CloneState::Restoring
+            || clone.state().shares_writes() && clone.state() != CloneState::Synchronized;
         Ok(CloneInfo {
             record: clone.record,
             stalled: clone.stalled,
+            restorable: self.check_change(Change::StartRestore(lu)).is_ok(),
             extents_left: if absent { 0 } else { left },
             extents_copied: clone.copied,
             extents_failed: clone.failed_extents,
             first_failed_extent: clone.first_failed,
+            extents_to_copy: if copies { clone.copy_total } else { 0 },
+            copy_time_ns: match clone.copy_took_ns {
+                0 if copies => self.now_ns.saturating_sub(clone.copy_began_ns),
+                took_ns => took_ns,
+            },
         })
+    }
+
+    /// What became of the I/O of an LU.
+    pub fn lu_info(&self, lu: u32) -> Result<LuInfo, Error> {
+        if lu >= self.config.lus() {
+            return Err(Error::NoLu);
+        }
+        let of = self.lu(lu);
+        Ok(LuInfo { flags: of.flags, identity: of.identity, counters: of.counters })
     }
 
     /// Counters since create.
@@ -113,7 +144,7 @@ impl Group<'_> {
             first.checked_add(extents).filter(|&end| end <= self.geometry().extents()).ok_or(Error::Range)?;
         let bytes = bytes.get_mut(..index(extents.div_ceil(8))).ok_or(Error::Invalid)?;
         let member = (1..=self.config.clones_max).contains(&lu);
-        if map == MapKind::Delta && (!member || self.clone(lu).state() == crate::clone::CloneState::Absent) {
+        if map == MapKind::Delta && (!member || self.clone(lu).state() == CloneState::Absent) {
             return Err(Error::NoLu);
         }
         bytes.fill(0);
@@ -122,7 +153,7 @@ impl Group<'_> {
             MapKind::ProtectedRestore => export(&self.protected_restore.bits, range, bytes),
             MapKind::PersistentDelta => {
                 export(&self.persistent.bits, range, bytes);
-                let present = |state| state != crate::clone::CloneState::Absent;
+                let present = |state| state != CloneState::Absent;
                 for lu in self.clones_where(present).filter(|_| self.config.map_per_clone) {
                     export(&self.clone(lu).delta.bits, range, bytes);
                 }

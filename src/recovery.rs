@@ -308,6 +308,9 @@ impl Group<'_> {
             }
         }
         self.persistent.next_epoch();
+        for lu in 1..=self.config.clones_max {
+            self.restart_copy(lu);
+        }
         if let Some(lu) = self.onto_source() {
             self.begin_copy_progress(lu);
         }

@@ -68,7 +68,7 @@ impl Group<'_> {
         if self.lu(SOURCE).flags.is_none() {
             return Err(Error::NoLu);
         }
-        self.state = GroupState::Starting;
+        self.enter(GroupState::Starting);
         self.persistent.forget_pages();
         // An earlier attempt may have failed.
         self.metadata_failed = false;
@@ -151,7 +151,7 @@ impl Group<'_> {
     /// The group is ready, or as it was before.
     pub(crate) fn end_start(&mut self, tag: u64, result: Result<(), Error>) {
         self.activity = Activity::None;
-        self.state = if result.is_ok() { GroupState::Ready } else { GroupState::New };
+        self.enter(if result.is_ok() { GroupState::Ready } else { GroupState::New });
         self.queue.changed = true;
         if result.is_err() {
             self.forget_members();

@@ -24,6 +24,7 @@ pub struct Statistics {
     pub io_errors: u64,
     pub metadata_errors: u64,
     pub cod_wait_ns_max: u64,
+    pub cod_wait_ns_total: u64,
 }
 
 /// Adds to a counter.

@@ -331,6 +331,11 @@ impl Group<'_> {
 
     /// The superblock is durable: memory follows.
     fn apply(&mut self, change: Change) {
+        if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
+            let now_ns = self.now_ns;
+            let clone = self.clone_mut(lu);
+            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns).max(1);
+        }
         self.record = self.group_after(change);
         for lu in 1..=self.config.clones_max {
             let after = self.clone_after(change, lu);
@@ -406,7 +411,12 @@ impl Group<'_> {
     }
 
     pub(crate) fn restart_copy(&mut self, lu: u32) {
-        self.clone_mut(lu).restart_pass();
-        self.clone_mut(lu).copied = 0;
+        let now_ns = self.now_ns;
+        let clone = self.clone_mut(lu);
+        clone.restart_pass();
+        clone.copied = 0;
+        clone.copy_total = clone.delta.bits.count();
+        clone.copy_began_ns = now_ns;
+        clone.copy_took_ns = 0;
     }
 }

@@ -125,13 +125,16 @@ fn rust_layout() -> Vec<String> {
         }
         clone_group_clone_info {
             struct_size, lu, state, conditions, extents_left, extents_copied, extents_failed,
-            first_failed_extent, identity, label,
+            first_failed_extent, identity, label, extents_to_copy, copy_time_ns,
+        }
+        clone_group_lu_info {
+            struct_size, flags, reads, writes, flushes, read_errors, write_errors, flush_errors, identity,
         }
         clone_group_statistics {
             struct_size, cod_queue_peak, host_reads, host_writes, host_flushes, redirected_reads,
             cod_queued, cod_extents, sync_extents, sync_copies, overwritten_extents, collisions,
             exclusive_copies, page_writes, page_waits, superblock_writes, engine_flushes, io_errors,
-            metadata_errors, cod_wait_ns_max,
+            metadata_errors, cod_wait_ns_max, cod_wait_ns_total,
         }
     }
 }
@@ -266,6 +269,7 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_CONDITION_POISONED,
         CLONE_GROUP_CONDITION_STALLED,
         CLONE_GROUP_CONDITION_FAILED,
+        CLONE_GROUP_CONDITION_RESTORABLE,
         CLONE_GROUP_CLONE_ABSENT,
         CLONE_GROUP_CLONE_OUT_OF_SYNC,
         CLONE_GROUP_CLONE_SYNCHRONIZING,
@@ -286,6 +290,7 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_EVENT_CALLBACK_RESULT,
         CLONE_GROUP_EVENT_LOST,
         CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED,
+        CLONE_GROUP_EVENT_GROUP_STATE,
         CLONE_GROUP_MAP_DELTA,
         CLONE_GROUP_MAP_PROTECTED_RESTORE,
         CLONE_GROUP_MAP_PERSISTENT_DELTA,

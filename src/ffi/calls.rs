@@ -677,6 +677,28 @@ pub unsafe extern "C" fn clone_group_clone_query(
     }
 }
 
+/// What became of the I/O of an LU since it was attached: errors by LU.
+///
+/// Context: any thread; also from callbacks.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+///
+/// # Safety
+/// `group` must be NULL or a live handle, `info` NULL or writable for its `struct_size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_lu_query(
+    group: *mut clone_group,
+    lu: u32,
+    info: *mut clone_group_lu_info,
+) -> i32 {
+    // SAFETY: the caller's promise about both pointers.
+    unsafe {
+        handle::with_any(group, |handle| {
+            let filled = structs::lu_info(handle.locked(|group| group.lu_info(lu))?);
+            structs::output_prefix(info, filled)
+        })
+    }
+}
+
 /// Counters since create.
 ///
 /// Context: any thread; also from callbacks.

@@ -7,9 +7,8 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::event::Event;
 use crate::geometry::{Geometry, count32};
-use crate::group::GroupState;
 use crate::lu::LuFlags;
-use crate::query::{CloneInfo, GroupInfo, MapKind};
+use crate::query::{CloneInfo, GroupInfo, LuInfo, MapKind};
 use crate::statistics::Statistics;
 
 /// The size of a struct as its first field says.
@@ -252,13 +251,7 @@ fn flag(set: bool, bit: u32) -> u32 {
 pub(super) fn group_info(info: GroupInfo, poisoned: bool) -> clone_group_info {
     clone_group_info {
         struct_size: size_field::<clone_group_info>(),
-        state: match info.state {
-            GroupState::New => CLONE_GROUP_STATE_NEW,
-            GroupState::Starting => CLONE_GROUP_STATE_STARTING,
-            GroupState::Ready => CLONE_GROUP_STATE_READY,
-            GroupState::Closing => CLONE_GROUP_STATE_CLOSING,
-            GroupState::Closed => CLONE_GROUP_STATE_CLOSED,
-        },
+        state: info.state.number(),
         conditions: flag(info.metadata_failed, CLONE_GROUP_CONDITION_METADATA_FAILED)
             | flag(info.paused, CLONE_GROUP_CONDITION_PAUSED)
             | flag(info.source_invalid, CLONE_GROUP_CONDITION_SOURCE_INVALID)
@@ -282,13 +275,33 @@ pub(super) fn clone_info(lu: u32, info: CloneInfo) -> clone_group_clone_info {
         lu,
         state: info.record.state.number(),
         conditions: flag(info.stalled, CLONE_GROUP_CONDITION_STALLED)
-            | flag(info.record.failed, CLONE_GROUP_CONDITION_FAILED),
+            | flag(info.record.failed, CLONE_GROUP_CONDITION_FAILED)
+            | flag(info.restorable, CLONE_GROUP_CONDITION_RESTORABLE),
         extents_left: info.extents_left,
         extents_copied: info.extents_copied,
         extents_failed: info.extents_failed,
         first_failed_extent: info.first_failed_extent,
         identity: info.record.identity,
         label: info.record.label,
+        extents_to_copy: info.extents_to_copy,
+        copy_time_ns: info.copy_time_ns,
+    }
+}
+
+/// What became of the I/O of an LU, for C.
+pub(super) fn lu_info(info: LuInfo) -> clone_group_lu_info {
+    let flags = info.flags.unwrap_or_default();
+    clone_group_lu_info {
+        struct_size: size_field::<clone_group_lu_info>(),
+        flags: flag(flags.volatile_cache, CLONE_GROUP_LU_VOLATILE_CACHE)
+            | flag(flags.discard_zeroes, CLONE_GROUP_LU_DISCARD_ZEROES),
+        reads: info.counters.reads,
+        writes: info.counters.writes,
+        flushes: info.counters.flushes,
+        read_errors: info.counters.read_errors,
+        write_errors: info.counters.write_errors,
+        flush_errors: info.counters.flush_errors,
+        identity: info.identity,
     }
 }
 
@@ -315,6 +328,7 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
         io_errors: counters.io_errors,
         metadata_errors: counters.metadata_errors,
         cod_wait_ns_max: counters.cod_wait_ns_max,
+        cod_wait_ns_total: counters.cod_wait_ns_total,
     }
 }
 

@@ -190,6 +190,10 @@ pub const CLONE_GROUP_CONDITION_STALLED: u32 = 0x10;
 /// Condition of a Clone: a mirrored write or a flush of it failed (R52).
 pub const CLONE_GROUP_CONDITION_FAILED: u32 = 0x20;
 
+/// Condition of a Clone: clone_group_protected_restore() from it is allowed now;
+/// extents_left is how many extents it would copy.
+pub const CLONE_GROUP_CONDITION_RESTORABLE: u32 = 0x100;
+
 /// Clone: no Clone has this LU number.
 pub const CLONE_GROUP_CLONE_ABSENT: u32 = 0;
 /// Clone: its content is not a point in time.
@@ -238,6 +242,8 @@ pub const CLONE_GROUP_EVENT_LOST: u32 = 12;
 /// Event: a Reverse Synchronization from `lu` is finished; the Clone is
 /// Synchronized.
 pub const CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED: u32 = 18;
+/// Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
+pub const CLONE_GROUP_EVENT_GROUP_STATE: u32 = 21;
 
 // -------------------------------------------------------------------- maps
 
@@ -487,7 +493,7 @@ pub struct clone_group_clone_info {
     pub lu: u32,
     /// CLONE_GROUP_CLONE_ state.
     pub state: u32,
-    /// CLONE_GROUP_CONDITION_STALLED, _FAILED.
+    /// CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE.
     pub conditions: u32,
     /// Extents in which the Clone and the Source may differ. While it is
     /// synchronized or restored from: the extents left to copy.
@@ -502,6 +508,37 @@ pub struct clone_group_clone_info {
     pub identity: [u8; 16],
     /// What clone_group_fracture() was given.
     pub label: [u8; 64],
+    /// Extents that were to be copied when the copy that runs began, or was
+    /// resumed by Recovery; 0 if none runs.
+    pub extents_to_copy: u64,
+    /// How long the copy has been running, in nanoseconds, up to the last poll; how
+    /// long the last one took if none runs; 0 without a clock.
+    pub copy_time_ns: u64,
+}
+
+/// What became of the I/O of an LU since it was attached.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct clone_group_lu_info {
+    /// Size of this struct as the caller knows it, in bytes. Set it before the
+    /// call; the library writes at most so much.
+    pub struct_size: u32,
+    /// CLONE_GROUP_LU_ flags that it was attached with.
+    pub flags: u32,
+    /// Reads that are over.
+    pub reads: u64,
+    /// Writes, write-zeroes, discards and offloaded copies onto it that are over.
+    pub writes: u64,
+    /// Flushes that are over.
+    pub flushes: u64,
+    /// Those of the reads that failed.
+    pub read_errors: u64,
+    /// Those of the writes that failed.
+    pub write_errors: u64,
+    /// Those of the flushes that failed.
+    pub flush_errors: u64,
+    /// Its identity; zeroes if nothing is attached.
+    pub identity: [u8; 16],
 }
 
 /// Counters since create.
@@ -550,4 +587,6 @@ pub struct clone_group_statistics {
     /// Longest time that a request waited in the COD Queue, in nanoseconds; 0
     /// without a clock.
     pub cod_wait_ns_max: u64,
+    /// The same, added up: divided by cod_queued, the mean.
+    pub cod_wait_ns_total: u64,
 }

@@ -135,6 +135,22 @@ static void print_clone_info(void)
     FIELD(clone_group_clone_info, first_failed_extent);
     FIELD(clone_group_clone_info, identity);
     FIELD(clone_group_clone_info, label);
+    FIELD(clone_group_clone_info, extents_to_copy);
+    FIELD(clone_group_clone_info, copy_time_ns);
+}
+
+static void print_lu_info(void)
+{
+    STRUCT(clone_group_lu_info);
+    FIELD(clone_group_lu_info, struct_size);
+    FIELD(clone_group_lu_info, flags);
+    FIELD(clone_group_lu_info, reads);
+    FIELD(clone_group_lu_info, writes);
+    FIELD(clone_group_lu_info, flushes);
+    FIELD(clone_group_lu_info, read_errors);
+    FIELD(clone_group_lu_info, write_errors);
+    FIELD(clone_group_lu_info, flush_errors);
+    FIELD(clone_group_lu_info, identity);
 }
 
 static void print_statistics(void)
@@ -160,6 +176,7 @@ static void print_statistics(void)
     FIELD(clone_group_statistics, io_errors);
     FIELD(clone_group_statistics, metadata_errors);
     FIELD(clone_group_statistics, cod_wait_ns_max);
+    FIELD(clone_group_statistics, cod_wait_ns_total);
 }
 
 int main(void)
@@ -171,6 +188,7 @@ int main(void)
     print_lu();
     print_info();
     print_clone_info();
+    print_lu_info();
     print_statistics();
     return 0;
 }

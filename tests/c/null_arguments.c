@@ -290,6 +290,7 @@ static void check_null_group(void)
     REFUSED(clone_group_io_complete(NULL, 1, 0));
     REFUSED(clone_group_query(NULL, &info));
     REFUSED(clone_group_clone_query(NULL, 1, &clone));
+    REFUSED(clone_group_lu_query(NULL, 1, NULL));
     REFUSED(clone_group_statistics_query(NULL, &statistics));
     REFUSED(clone_group_map_read(NULL, CLONE_GROUP_MAP_DELTA, 1, 0, 1, bytes,
                                  sizeof bytes));
@@ -308,9 +309,11 @@ static void check_null_group(void)
 static void check_null_answers(void)
 {
     struct clone_group_clone_info clone;
+    struct clone_group_lu_info lu;
 
     REFUSED(clone_group_query(array.group, NULL));
     REFUSED(clone_group_clone_query(array.group, 1, NULL));
+    REFUSED(clone_group_lu_query(array.group, 1, NULL));
     REFUSED(clone_group_statistics_query(array.group, NULL));
     REFUSED(clone_group_map_read(array.group, CLONE_GROUP_MAP_DELTA, 1, 0, 8,
                                  NULL, 1));
@@ -321,6 +324,12 @@ static void check_null_answers(void)
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
                  clone_group_clone_query(array.group, 0, &clone));
     CHECK_EQUAL(0xC7C7C7C7, clone.state);
+    memset(&lu, 0xC7, sizeof lu);
+    lu.struct_size = sizeof lu;
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_lu_query(array.group, 4, &lu));
+    CHECK_EQUAL(0xC7C7C7C7, lu.flags);
+    CHECK_STATUS(CLONE_GROUP_OK, clone_group_lu_query(array.group, 0, &lu));
+    CHECK_EQUAL(0, lu.write_errors);
     // A Clone that was never added is described as such.
     CHECK_EQUAL(CLONE_GROUP_CLONE_ABSENT, array_clone_state(&array, 3));
 }
@@ -376,6 +385,7 @@ static void check_misaligned(void)
     REFUSED(clone_group_lu_attach(array.group, 1, odd));
     REFUSED(clone_group_query(array.group, odd));
     REFUSED(clone_group_clone_query(array.group, 1, odd));
+    REFUSED(clone_group_lu_query(array.group, 1, odd));
     REFUSED(clone_group_statistics_query(array.group, odd));
     REFUSED(clone_group_cod_poll(odd, 1));
     CHECK(group == NULL);

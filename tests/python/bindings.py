@@ -94,6 +94,7 @@ CLONE_GROUP_CONDITION_SOURCE_INVALID = 4
 CLONE_GROUP_CONDITION_POISONED = 8
 CLONE_GROUP_CONDITION_STALLED = 16
 CLONE_GROUP_CONDITION_FAILED = 32
+CLONE_GROUP_CONDITION_RESTORABLE = 256
 CLONE_GROUP_CLONE_ABSENT = 0
 CLONE_GROUP_CLONE_OUT_OF_SYNC = 1
 CLONE_GROUP_CLONE_SYNCHRONIZING = 2
@@ -114,6 +115,7 @@ CLONE_GROUP_EVENT_PAGE_DAMAGED = 10
 CLONE_GROUP_EVENT_CALLBACK_RESULT = 11
 CLONE_GROUP_EVENT_LOST = 12
 CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED = 18
+CLONE_GROUP_EVENT_GROUP_STATE = 21
 CLONE_GROUP_MAP_DELTA = 1
 CLONE_GROUP_MAP_PROTECTED_RESTORE = 2
 CLONE_GROUP_MAP_PERSISTENT_DELTA = 3
@@ -242,6 +244,22 @@ class clone_group_clone_info(Structure):
         ("first_failed_extent", c_uint64),
         ("identity", c_uint8 * 16),
         ("label", c_uint8 * 64),
+        ("extents_to_copy", c_uint64),
+        ("copy_time_ns", c_uint64),
+    ]
+
+
+class clone_group_lu_info(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("flags", c_uint32),
+        ("reads", c_uint64),
+        ("writes", c_uint64),
+        ("flushes", c_uint64),
+        ("read_errors", c_uint64),
+        ("write_errors", c_uint64),
+        ("flush_errors", c_uint64),
+        ("identity", c_uint8 * 16),
     ]
 
 
@@ -267,6 +285,7 @@ class clone_group_statistics(Structure):
         ("io_errors", c_uint64),
         ("metadata_errors", c_uint64),
         ("cod_wait_ns_max", c_uint64),
+        ("cod_wait_ns_total", c_uint64),
     ]
 
 
@@ -325,6 +344,7 @@ PROTOTYPES = {
     "clone_group_io_complete": (c_int32, [GROUP, c_uint64, c_int32]),
     "clone_group_query": (c_int32, [GROUP, POINTER(clone_group_info)]),
     "clone_group_clone_query": (c_int32, [GROUP, c_uint32, POINTER(clone_group_clone_info)]),
+    "clone_group_lu_query": (c_int32, [GROUP, c_uint32, POINTER(clone_group_lu_info)]),
     "clone_group_statistics_query": (c_int32, [GROUP, POINTER(clone_group_statistics)]),
     "clone_group_map_read": (
         c_int32,
