@@ -253,7 +253,7 @@ impl World {
             let described = clone_group_lu {
                 struct_size: size_of::<clone_group_lu>() as u32,
                 flags: volatile | zeroes,
-                identity: [lu as u8 + 1; 16],
+                identity: [(lu as u8).wrapping_add(1); 16],
             };
             // SAFETY: a live group and a valid struct.
             assert_eq!(unsafe { clone_group_lu_attach(self.group(), lu as u32, &described) }, CLONE_GROUP_OK);
