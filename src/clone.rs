@@ -133,7 +133,7 @@ pub struct Clone<'a> {
     pub copy_total: u64,
     /// When it began.
     pub copy_began_ns: u64,
-    /// How long it took; 0 while it goes on.
+    /// How long the last one that was finished took.
     pub copy_took_ns: u64,
     /// Extents that failed in this pass.
     pub failed_extents: u64,

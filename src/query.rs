@@ -110,9 +110,10 @@ impl Group<'_> {
             extents_failed: clone.failed_extents,
             first_failed_extent: clone.first_failed,
             extents_to_copy: if copies { clone.copy_total } else { 0 },
-            copy_time_ns: match clone.copy_took_ns {
-                0 if copies => self.now_ns.saturating_sub(clone.copy_began_ns),
-                took_ns => took_ns,
+            copy_time_ns: if copies {
+                self.now_ns.saturating_sub(clone.copy_began_ns)
+            } else {
+                clone.copy_took_ns
             },
         })
     }

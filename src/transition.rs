@@ -334,7 +334,7 @@ impl Group<'_> {
         if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
             let now_ns = self.now_ns;
             let clone = self.clone_mut(lu);
-            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns).max(1);
+            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns);
         }
         self.record = self.group_after(change);
         for lu in 1..=self.config.clones_max {
