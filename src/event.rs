@@ -31,6 +31,10 @@ pub enum EventKind {
     CallbackResult,
     /// Events were lost.
     Lost,
+    /// A restore or a Synchronization was canceled.
+    Canceled,
+    /// The mixture on the Source was accepted.
+    SourceAccepted,
 }
 
 impl EventKind {
@@ -44,7 +48,7 @@ impl EventKind {
                 2,
                 1,
                 c"CLONE_GROUP_EVENT_SOURCE_CHANGED",
-                c"a Protected Restore began: hosts see the Clone's data on the Source",
+                c"a Protected Restore began or got another Clone: hosts see the Clone's data on the Source",
             ),
             EventKind::Synchronized => (
                 3,
@@ -90,6 +94,15 @@ impl EventKind {
                 c"a callback or a completion returned a number that means nothing",
             ),
             EventKind::Lost => (12, 1, c"CLONE_GROUP_EVENT_LOST", c"events were lost"),
+            EventKind::Canceled => {
+                (15, 1, c"CLONE_GROUP_EVENT_CANCELED", c"a copy was canceled: its LU is no point in time")
+            }
+            EventKind::SourceAccepted => (
+                17,
+                1,
+                c"CLONE_GROUP_EVENT_SOURCE_ACCEPTED",
+                c"the Source was accepted as it is: hosts are served again",
+            ),
         }
     }
 }

@@ -828,6 +828,9 @@ impl Inner {
                 }
             }
             CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
+            _ if status == CLONE_GROUP_ERR_SOURCE_INVALID => {
+                self.models[op.lu][blocks].iter_mut().for_each(|block| block.refuse(op.value));
+            }
             CLONE_GROUP_IO_DISCARD => self.models[op.lu][blocks].iter_mut().for_each(|block| block.fail(0)),
             _ if status == CLONE_GROUP_OK => {
                 self.models[op.lu][blocks].iter_mut().for_each(|block| block.acknowledge(op.value, durable));
@@ -847,6 +850,7 @@ impl Inner {
             CLONE_GROUP_ERR_PROTECTED,
             CLONE_GROUP_ERR_CANCELED,
             CLONE_GROUP_ERR_NO_LU,
+            CLONE_GROUP_ERR_SOURCE_INVALID,
         ];
         refused.contains(&status)
             || self.fault_seen && status == -5
@@ -1068,6 +1072,11 @@ fn told(inner: &mut Inner, event: &clone_group_event) {
     inner.events.push((event.kind, event.lu, event.status));
     match event.kind {
         CLONE_GROUP_EVENT_RESTORED => inner.restoring = None,
+        CLONE_GROUP_EVENT_CANCELED
+            if inner.restoring.as_ref().is_some_and(|of| of.0 == event.lu as usize) =>
+        {
+            inner.restoring = None;
+        }
         CLONE_GROUP_EVENT_CLONE_STATE => inner.state_changed(event.lu as usize, event.value as u32),
         _ => {}
     }
