@@ -554,6 +554,12 @@ impl World {
     /// Power is lost: what is not durable is kept or lost as the seed says. Hosts forget their requests.
     pub fn lose_power(&mut self, fate: impl FnMut() -> bool + 'static) {
         let inner = self.inner.get_mut();
+        // A write of whole extents that was cut short lies under the view of a restore, and hosts do not see it (R17).
+        for (older, block) in inner.mixture.iter_mut().zip(&inner.models[0]) {
+            older.extend(block.legal_after_loss());
+            older.sort_unstable();
+            older.dedup();
+        }
         let fate = RefCell::new(fate);
         let fate: super::device::Fate = &fate;
         for lu in 0..inner.devices.len() {
@@ -742,6 +748,10 @@ impl Inner {
             for read in readers {
                 for (number, legal) in read.readable.iter_mut().enumerate() {
                     legal.extend(self.models[lu][read.first + number].readable());
+                    // A copy that was dropped uncovers what lay below it, for reads that are under way.
+                    if lu == 0 && self.restoring.is_some() {
+                        legal.extend(&self.mixture[read.first + number]);
+                    }
                 }
             }
         }
