@@ -381,7 +381,8 @@ struct clone_group_config {
     uint32_t struct_size;
     // CLONE_GROUP_CONFIG_ flags.
     uint32_t flags;
-    // Size of every LU of the group, in blocks. Required. All LUs are equal.
+    // Size of every LU of the group, in blocks. Required. All LUs are equal. It
+    // stays what it was at format: README.md, Growing the LUs.
     uint64_t lu_blocks;
     // Block size in bytes: a power of two, 512 to 65536. Default 512.
     uint32_t block_bytes;

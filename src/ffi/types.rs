@@ -262,7 +262,8 @@ pub struct clone_group_config {
     pub struct_size: u32,
     /// CLONE_GROUP_CONFIG_ flags.
     pub flags: u32,
-    /// Size of every LU of the group, in blocks. Required. All LUs are equal.
+    /// Size of every LU of the group, in blocks. Required. All LUs are equal. It
+    /// stays what it was at format: README.md, Growing the LUs.
     pub lu_blocks: u64,
     /// Block size in bytes: a power of two, 512 to 65536. Default 512.
     pub block_bytes: u32,
