@@ -570,3 +570,42 @@ fn a_large_protected_restore_map_is_moved_in_slices() {
     world.settle();
     assert!(content(&world, 0) == content(&world, 2), "the restore is not complete");
 }
+
+/// R33: metadata that fails in the drain ends the cancel and the re-target with nothing changed. After the repair the
+/// restore goes on; what waited for the page is refused, what owned a whole extent too (R18).
+#[test]
+fn a_page_that_fails_in_the_drain() {
+    for ask in [Ask::Cancel(1), Ask::Retarget(2)] {
+        for whole in [false, true] {
+            let world = restoring(HELD);
+            let (first, count) = if whole { (16, 4) } else { (13, 1) };
+            let (write, _) = world.host(CLONE_GROUP_IO_WRITE, 0, first, count, false);
+            polls(&world);
+            // Of a whole extent the data goes first, and the page that says so follows.
+            while whole && world.info().protected_restore_extents == 0 {
+                world.complete_some(1);
+                polls(&world);
+            }
+            assert_eq!(world.only_held(), Some(CLONE_GROUP_IO_PERSIST_WRITE), "no page is under way");
+            let tag = begin(&world, ask).expect("it is accepted");
+            polls(&world);
+            assert_eq!(world.done_operation(tag), None, "the drain does not wait for the page");
+            world.inner.borrow_mut().profile.metadata_faults = 65536;
+            finish(&world);
+            world.inner.borrow_mut().profile.metadata_faults = 0;
+            assert_eq!(world.done_operation(tag), Some(CLONE_GROUP_ERR_METADATA_FAILED));
+            assert!(status_of(&world, write).is_some_and(|status| status < 0), "the write is not refused");
+            assert_eq!((world.info().restoring_lu, world.info().restore_generation), (1, 1));
+            must(&world, Ask::Repair);
+            // It is the Clone's still: G of an extent that does not differ is only a mark.
+            world.check_delta_maps();
+            must(&world, ask);
+            match ask {
+                Ask::Cancel(_) => check_refused(&world),
+                _ => world.check_lu_now(0),
+            }
+            world.settle();
+            restore_exactly(&world, 1);
+        }
+    }
+}
