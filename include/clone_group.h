@@ -129,7 +129,8 @@
 // The Clone is being restored from and is read-only until that is over (R35).
 #define CLONE_GROUP_ERR_PROTECTED -1001
 
-// The Source is a mixture of two points in time: restore it again.
+// The Source is a mixture of two points in time: restore it again, or accept it
+// with clone_group_source_accept().
 #define CLONE_GROUP_ERR_SOURCE_INVALID -1002
 
 // The Clone is not a point in time: synchronize and fracture it first.
@@ -231,9 +232,6 @@
 // the restore up. The Source comes up invalid (R60).
 #define CLONE_GROUP_RECOVER_ABANDON_RESTORE 1
 
-// Fracture: also during a Synchronization. The Clone becomes OutOfSync.
-#define CLONE_GROUP_FRACTURE_ABANDON 1
-
 // Read blocks of an LU.
 #define CLONE_GROUP_IO_READ 1
 
@@ -333,8 +331,9 @@
 // Event: the state of an LU changed. `value` is the new state.
 #define CLONE_GROUP_EVENT_CLONE_STATE 1
 
-// Event: hosts see other data on the Source from now on (a Protected Restore or
-// a Reverse Synchronization began): the moment for a SCSI unit attention.
+// Event: hosts see other data on the Source from now on (a Protected Restore or a
+// Reverse Synchronization from `lu` began, or a restore was given the Clone
+// `lu`): the moment for a SCSI unit attention.
 #define CLONE_GROUP_EVENT_SOURCE_CHANGED 2
 
 // Event: a Synchronization of `lu` is finished.
@@ -377,6 +376,13 @@
 // Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
 #define CLONE_GROUP_EVENT_GROUP_STATE 21
 
+// Event: the restore from `lu`, or the Synchronization of it, was canceled.
+#define CLONE_GROUP_EVENT_CANCELED 15
+
+// Event: the Source was accepted as a canceled restore left it, and is served
+// again: the moment for a SCSI unit attention.
+#define CLONE_GROUP_EVENT_SOURCE_ACCEPTED 17
+
 // Map: the Delta Map of a Clone.
 #define CLONE_GROUP_MAP_DELTA 1
 
@@ -396,7 +402,8 @@ struct clone_group_config {
     uint32_t struct_size;
     // CLONE_GROUP_CONFIG_ flags.
     uint32_t flags;
-    // Size of every LU of the group, in blocks. Required. All LUs are equal.
+    // Size of every LU of the group, in blocks. Required. All LUs are equal. It
+    // stays what it was at format: README.md, Growing the LUs.
     uint64_t lu_blocks;
     // Block size in bytes: a power of two, 512 to 65536. Default 512.
     uint32_t block_bytes;
@@ -851,7 +858,9 @@ int32_t clone_group_close(struct clone_group *group, uint64_t tag);
 int32_t clone_group_metadata_repair(struct clone_group *group, uint64_t tag);
 
 // Makes the LU a Clone of the group. Its content counts as entirely different
-// from the Source until it was synchronized (R73).
+// from the Source until it was synchronized (R73). Allowed at any time but during
+// a restore, also while the Source is invalid. The LU must be attached; it can be
+// attached while the group runs, as long as it is no Clone.
 //
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
@@ -863,11 +872,16 @@ int32_t clone_group_clone_add(struct clone_group *group,
                               uint32_t lu,
                               uint64_t tag);
 
-// Takes the Clone out of the group. The LU and its data stay as they are.
+// Takes the Clone out of the group, in any state but one: while a restore copies
+// from it, it stays (R39; cancel or re-target the restore first). Other Clones
+// may go during a restore, and so may the last one. Hosts are held while what is
+// under way finishes. The LU and its data stay as they are; what the group knew
+// of it - that it is a point in time, its Delta Map, its label - is lost: added
+// again, it differs in every extent.
 //
 // Context: any thread.
-// Returns as clone_group_clone_add(); CLONE_GROUP_ERR_STATE while a restore runs
-// (R39).
+// Returns as clone_group_clone_add(), CLONE_GROUP_ERR_NO_LU if it is no Clone,
+// CLONE_GROUP_ERR_STATE if a restore copies from it.
 int32_t clone_group_clone_remove(struct clone_group *group,
                                  uint32_t lu,
                                  uint64_t tag);
@@ -892,7 +906,8 @@ int32_t clone_group_synchronize(struct clone_group *group,
 // submitted after `done`, and no write without its predecessors (R55). Hosts may
 // then read and write the Clone.
 // `label`: 64 bytes that the Clone keeps (a time, a name), or NULL for zeroes.
-// `flags`: CLONE_GROUP_FRACTURE_ABANDON.
+// `flags`: 0. A Synchronization that is not finished cannot be fractured;
+// clone_group_cancel() gives it up.
 //
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
@@ -917,7 +932,8 @@ int32_t clone_group_fracture(struct clone_group *group,
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when the
 // restore has begun, or the status of the flush or persist callback that failed
-// (nothing has changed then); or at once CLONE_GROUP_ERR_INVALID,
+// (nothing has changed then; a Source that a canceled restore left invalid is
+// valid from `done` on); or at once CLONE_GROUP_ERR_INVALID,
 // CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
 // runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
@@ -959,6 +975,85 @@ int32_t clone_group_pause(struct clone_group *group, uint64_t tag);
 // Returns CLONE_GROUP_PENDING, `done` follows; or at once as
 // clone_group_pause().
 int32_t clone_group_resume(struct clone_group *group, uint64_t tag);
+
+// Gives the copy of or from this Clone up, for good: only a pause can be resumed.
+//
+// A Protected Restore from `lu`: the Source is left as it is, a mixture of what
+// was copied, what hosts wrote and what was there before the restore. That is no
+// rollback (R38): the Source becomes invalid, which outlives power losses and
+// close. Host requests to it, also those that wait, end with
+// CLONE_GROUP_ERR_SOURCE_INVALID, and it cannot be synchronized, until
+// clone_group_protected_restore() from any fractured Clone or
+// clone_group_source_accept(). What was submitted to an LU before finishes first.
+// The Clone is Fractured again, untouched, and its Delta Map has what was not
+// copied and what hosts wrote, so that a new restore from it copies just that.
+// Other Clones stay as they are; hosts go on with all fractured Clones. Copies
+// that wait for a flush are flushed; if that fails they count as not made.
+//
+// A Reverse Synchronization from `lu`: the Source is invalid in the same way. The
+// Clone has everything that hosts wrote and is Fractured: the point in time of
+// the cancel. Both LUs are flushed; if that fails, nothing has changed.
+//
+// A Synchronization of `lu`: the Clone becomes OutOfSync. Synchronizing it again
+// copies what is left.
+//
+// Failed and stalled extents are forgotten; a pause stays, for the copies to
+// come. CLONE_GROUP_EVENT_CANCELED follows. If power is lost before `done`, the
+// copy was canceled or it goes on.
+//
+// Context: any thread. While it waits for what is under way (an LU that hangs),
+// clone_group_abort() with its tag takes it back, and the copy goes on.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+// CLONE_GROUP_ERR_STATE (the copy came to its end first),
+// CLONE_GROUP_ERR_METADATA_FAILED or the status of the persist callback that
+// failed; or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+// CLONE_GROUP_ERR_STATE (nothing is copied to or from it), CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED (repair first).
+int32_t clone_group_cancel(struct clone_group *group,
+                           uint32_t lu,
+                           uint64_t tag);
+
+// Serves the Source again as a canceled restore, or Recovery with
+// CLONE_GROUP_RECOVER_ABANDON_RESTORE, left it: the operator takes the mixture for
+// what it is. It is flushed first. The Clones stay as they are; their Delta Maps
+// say where they differ from it. Durable at `done`;
+// CLONE_GROUP_EVENT_SOURCE_ACCEPTED follows. If power is lost before, the Source
+// is invalid still or accepted.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, or the status
+// of the flush or persist callback that failed (the Source is invalid still); or
+// at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (it is valid),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+// CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_source_accept(struct clone_group *group,
+                                  uint64_t tag);
+
+// Gives the restore that runs another Clone: from `done` on, hosts find the data
+// of the Clone `lu` on the Source. **Everything that hosts wrote since the restore
+// began is replaced by it**, acknowledged or not (R38); so is what they read of
+// the first Clone. Hosts are held meanwhile: what was submitted to an LU finishes
+// first, what waits is done on the new content. The Source is never invalid in
+// between. Only extents in which `lu` and the Source differ are copied. The first
+// Clone is Fractured again, untouched; it may be re-targeted to in turn.
+//
+// Failed and stalled extents are forgotten; a pause stays.
+// CLONE_GROUP_EVENT_SOURCE_CHANGED follows. If power is lost before `done`, the
+// restore goes on from the one Clone, with what hosts wrote, or from the other.
+//
+// Context: any thread. While it waits for what is under way,
+// clone_group_abort() with its tag takes it back, and the restore goes on from
+// the first Clone.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+// CLONE_GROUP_ERR_STATE (the restore came to its end first), or the status of the
+// flush or persist callback that failed (nothing has changed then); or at once
+// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (no
+// restore runs, it runs from `lu`, or `lu` is not fractured),
+// CLONE_GROUP_ERR_NOT_CONSISTENT (`lu` is OutOfSync), CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_retarget(struct clone_group *group,
+                             uint32_t lu,
+                             uint64_t tag);
 
 // Reads blocks of the Source, of a fractured Clone or of the Clone that is being
 // restored from.

@@ -7,10 +7,10 @@
 //!                        ^  ^                      |   ^                    |     |
 //!                        |  `----------------------'   |                    |     | fracture
 //!                        |    a leg failed, or         |  synchronize       |     v
-//!                        |    fractured too early      `----------------- Fractured <---.
+//!                        |    canceled                 `----------------- Fractured <---.
 //!                        |                                                  |           |
-//!                        `--- a leg failed (R52) ---------------------------'  restore  | restored
-//!                             (from Synchronized)                           v           |
+//!                        `--- a leg failed (R52) ---------------------------'  restore  | restored, canceled,
+//!                             (from Synchronized)                           v           | re-targeted (R38)
 //!                                                                        Restoring -----'
 //!
 //!   Fractured --> ReverseSynchronizing --> Synchronized

@@ -92,7 +92,7 @@ errors! {
     Canceled = -125, "CLONE_GROUP_ERR_CANCELED", "the request was aborted, or its group was closed";
     State = -1000, "CLONE_GROUP_ERR_STATE", "not allowed in the present state; clone_group_clone_query() tells the state";
     Protected = -1001, "CLONE_GROUP_ERR_PROTECTED", "the Clone is being restored from and is read-only until CLONE_GROUP_EVENT_RESTORED";
-    SourceInvalid = -1002, "CLONE_GROUP_ERR_SOURCE_INVALID", "the Source is a mixture of two points in time; restore it from a Clone";
+    SourceInvalid = -1002, "CLONE_GROUP_ERR_SOURCE_INVALID", "the Source is a mixture of two points in time; restore it from a Clone, or call clone_group_source_accept()";
     NotConsistent = -1003, "CLONE_GROUP_ERR_NOT_CONSISTENT", "the Clone is not a point in time; synchronize it, wait, then fracture it";
     MetadataFailed = -1004, "CLONE_GROUP_ERR_METADATA_FAILED", "metadata could not be written; mend the persistent area, then call clone_group_metadata_repair()";
     MetadataForeign = -1005, "CLONE_GROUP_ERR_METADATA_FOREIGN", "the metadata belongs to another group; check group_id and which area is read";

@@ -35,6 +35,10 @@ pub enum EventKind {
     ReverseSynchronized,
     /// The state of the group changed.
     GroupState,
+    /// A restore or a Synchronization was canceled.
+    Canceled,
+    /// The mixture on the Source was accepted.
+    SourceAccepted,
 }
 
 impl EventKind {
@@ -48,7 +52,7 @@ impl EventKind {
                 2,
                 1,
                 c"CLONE_GROUP_EVENT_SOURCE_CHANGED",
-                c"a copy onto the Source began: hosts see the Clone's data on the Source",
+                c"a copy onto the Source began or got another Clone: hosts see the Clone's data on the Source",
             ),
             EventKind::Synchronized => (
                 3,
@@ -102,6 +106,15 @@ impl EventKind {
                 2,
                 c"CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED",
                 c"a Reverse Synchronization is finished: the Source equals the Clone",
+            ),
+            EventKind::Canceled => {
+                (15, 1, c"CLONE_GROUP_EVENT_CANCELED", c"a copy was canceled: its LU is no point in time")
+            }
+            EventKind::SourceAccepted => (
+                17,
+                1,
+                c"CLONE_GROUP_EVENT_SOURCE_ACCEPTED",
+                c"the Source was accepted as it is: hosts are served again",
             ),
         }
     }

@@ -25,6 +25,7 @@ mod panic_proof {
     }
 }
 
+mod cancel;
 mod checksum;
 mod clone;
 mod clone_io_manager;

@@ -47,8 +47,6 @@ pub enum Operation {
     Fracture {
         /// Its number.
         lu: u32,
-        /// Also during a Synchronization.
-        abandon: bool,
     },
     /// Copy the Clone to the Source, protected.
     ProtectedRestore {
@@ -64,6 +62,18 @@ pub enum Operation {
     Pause,
     /// Let them go on, and try again what failed.
     Resume,
+    /// Give up a Synchronization or a restore.
+    Cancel {
+        /// The Clone.
+        lu: u32,
+    },
+    /// Serve the mixture that a canceled restore left on the Source.
+    AcceptSource,
+    /// Go on restoring, from this Clone.
+    Retarget {
+        /// Its number.
+        lu: u32,
+    },
 }
 
 /// What runs.
@@ -130,7 +140,11 @@ impl Group<'_> {
         }
         match self.activity {
             Activity::Transition(transition)
-                if transition.tag == Some(tag) && transition.stage != TransitionStage::Committing =>
+                if transition.tag == Some(tag)
+                    && !matches!(
+                        transition.stage,
+                        TransitionStage::Committing | TransitionStage::Applying(_)
+                    ) =>
             {
                 self.end_transition(transition, Error::Canceled.status());
                 true
@@ -157,10 +171,10 @@ impl Group<'_> {
             Operation::ReverseSynchronize { lu } => Change::StartReverse(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
-            Operation::Fracture { lu, abandon } => {
-                let synchronizing = self.clone(clone(lu)?).state() == CloneState::Synchronizing;
-                if abandon && synchronizing { Change::Abandon(lu) } else { Change::Fracture(lu) }
-            }
+            Operation::Fracture { lu } => Change::Fracture(clone(lu)?),
+            Operation::Cancel { lu } => self.change_to_cancel(clone(lu)?)?,
+            Operation::AcceptSource => Change::AcceptSource,
+            Operation::Retarget { lu } => Change::Retarget(self.record.restoring, clone(lu)?),
         };
         Ok(Some(change))
     }
@@ -186,7 +200,11 @@ impl Group<'_> {
                 }
                 if self.lu(lu).flags.is_none() { Err(Error::NoLu) } else { Ok(()) }
             }
-            Change::RemoveClone(lu) => member(lu).and_then(|()| source_is_free()),
+            // R39 keeps the Clone that is copied from; the others may go.
+            Change::RemoveClone(lu) => match state_of(lu) {
+                CloneState::Restoring | CloneState::ReverseSynchronizing => Err(Error::State),
+                _ => member(lu),
+            },
             Change::Synchronize(lu) => {
                 member(lu)?;
                 source_is_free()?;
@@ -216,6 +234,15 @@ impl Group<'_> {
                 }
             }
             Change::Pause if self.record.paused => Err(Error::State),
+            Change::CancelRestore(lu) if self.restoring() != Some(lu) => Err(Error::State),
+            // A flush that failed meanwhile has to be taken into account first.
+            Change::CancelReverse(lu)
+                if self.reversing() != Some(lu) || self.clone(lu).delta.inherits_again =>
+            {
+                Err(Error::State)
+            }
+            Change::Retarget(from, to) => self.check_retarget(from, to),
+            Change::AcceptSource if !self.record.source_invalid => Err(Error::State),
             Change::SyncedBelow(lu, _) | Change::Synchronized(lu)
                 if state_of(lu) != CloneState::Synchronizing =>
             {

@@ -63,6 +63,12 @@ impl<'a> ProtectedRestoreMap<'a> {
         self.unflushed.len()
     }
 
+    /// The restore is left: copies that are not flushed count as never made. A flush under way covers nothing of
+    /// what comes after.
+    pub fn forget_copies(&mut self) {
+        self.unseal(false, None, |_| {});
+    }
+
     /// A flush of the Source is being submitted: it covers what is noted now, not what completes meanwhile.
     pub fn seal(&mut self) {
         self.sealed = self.unflushed.len();

@@ -2,9 +2,9 @@
 //! The one machine that changes the durable state of the group, for operations and for what copies bring about.
 //!
 //! ```text
-//!   Preparing --> Draining --> Flushing --> Committing --> (applied, done)
-//!    maps in      gate closed,  the LUs      superblock
-//!    slices       I/O drained   concerned    (R31)
+//!   Preparing --> Draining --> Flushing --> Committing --> Applying --> (applied, done)
+//!    maps in      gate closed,  the LUs      superblock     P, in
+//!    slices       I/O drained   concerned    (R31)          slices
 //!       `------------`------------`-------------`--> (undone, done with an error)
 //! ```
 //!
@@ -36,7 +36,7 @@ pub enum Change {
     Synchronized(u32),
     /// A Clone is fractured.
     Fracture(u32),
-    /// A Clone that is being synchronized is given up.
+    /// A Synchronization is canceled.
     Abandon(u32),
     /// A Protected Restore begins.
     StartRestore(u32),
@@ -46,6 +46,8 @@ pub enum Change {
     StartReverse(u32),
     /// A Reverse Synchronization is finished: hosts read the Source again (R48).
     FinishReverse(u32),
+    /// A Reverse Synchronization is canceled.
+    CancelReverse(u32),
     /// In a Reverse Synchronization a flush failed: whatever carries an intent may differ.
     Distrust(u32),
     /// Background copies stop.
@@ -54,6 +56,12 @@ pub enum Change {
     Resume,
     /// Write down what is so already.
     Record,
+    /// A Protected Restore is canceled (R38).
+    CancelRestore(u32),
+    /// A Protected Restore leaves the first Clone for the second (R38).
+    Retarget(u32, u32),
+    /// The mixture on the Source is accepted (R38).
+    AcceptSource,
 }
 
 /// How far a change is.
@@ -67,6 +75,9 @@ pub enum TransitionStage {
     Flushing(Ticket),
     /// The superblock is written.
     Committing,
+    /// It is durable; the gate is still closed. Maps that the change empties are walked, a slice at a time, from this
+    /// extent on.
+    Applying(Extent),
 }
 
 /// A change under way.
@@ -96,6 +107,9 @@ impl Change {
                 | Change::StartRestore(_)
                 | Change::StartReverse(_)
                 | Change::FinishReverse(_)
+                | Change::CancelRestore(_)
+                | Change::CancelReverse(_)
+                | Change::Retarget(..)
         )
     }
 }
@@ -113,17 +127,26 @@ impl Group<'_> {
             TransitionStage::Flushing(ticket) => self.flush_for(transition.change, ticket, buffers),
             TransitionStage::Committing => match self.writer.take_commit() {
                 None => Ok(TransitionStage::Committing),
-                Some(error::OK) => {
-                    self.apply(transition.change);
-                    return self.end_transition(transition, error::OK);
-                }
+                Some(error::OK) => return self.committed(transition, Extent(0)),
                 Some(status) => Err(Error::from_status(status)),
             },
+            TransitionStage::Applying(from) => return self.committed(transition, from),
         };
         match next {
             Ok(stage) => self.activity = Activity::Transition(Transition { stage, ..transition }),
             Err(error) => self.end_transition(transition, error.status()),
         }
+    }
+
+    /// The superblock is durable: memory follows, the maps first.
+    fn committed(&mut self, transition: Transition, from: Extent) {
+        if let Some(next) = self.leave_protected(transition.change, from) {
+            let stage = TransitionStage::Applying(next);
+            self.activity = Activity::Transition(Transition { stage, ..transition });
+            return;
+        }
+        self.apply(transition.change);
+        self.end_transition(transition, error::OK);
     }
 
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
@@ -156,6 +179,10 @@ impl Group<'_> {
                 true
             }
             Change::Distrust(lu) => {
+                self.inherit(lu, slice);
+                true
+            }
+            Change::CancelReverse(lu) if self.clone(lu).delta.inherits_intent => {
                 self.inherit(lu, slice);
                 true
             }
@@ -223,8 +250,12 @@ impl Group<'_> {
             Change::StartRestore(clone) | Change::StartReverse(clone) => {
                 lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
-            Change::FinishReverse(clone) => lu == clone || lu == SOURCE,
+            Change::FinishReverse(clone) | Change::CancelReverse(clone) => lu == clone || lu == SOURCE,
             Change::FinishRestore(_) => lu == SOURCE,
+            // As at a start (R34, N2).
+            Change::Retarget(_, clone) => lu == clone || lu == SOURCE,
+            // Copies that wait for a flush are made, and what hosts will read of the mixture stays (R59).
+            Change::CancelRestore(_) | Change::AcceptSource => lu == SOURCE,
             _ => false,
         }
     }
@@ -243,6 +274,9 @@ impl Group<'_> {
             match self.lu(lu).flushed(ticket) {
                 Flushed::Waiting => return Ok(TransitionStage::Flushing(ticket)),
                 Flushed::Done => {}
+                // The Source is given up: the copies that were not flushed simply stay different. Who accepts it
+                // needs a flush that works.
+                Flushed::Failed(_) if matches!(change, Change::CancelRestore(_)) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
         }
@@ -280,9 +314,7 @@ impl Group<'_> {
             Change::Fracture(clone) if clone == lu => {
                 CloneRecord { state: CloneState::Fractured, label: self.label, ..now }
             }
-            Change::Abandon(clone) if clone == lu => {
-                CloneRecord { state: CloneState::OutOfSync, label: self.label, ..now }
-            }
+            Change::Abandon(clone) if clone == lu => CloneRecord { state: CloneState::OutOfSync, ..now },
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             Change::StartReverse(clone) if clone == lu => {
                 CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
@@ -298,9 +330,15 @@ impl Group<'_> {
                 state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
                 _ => now,
             },
-            Change::FinishRestore(clone) if clone == lu => {
+            Change::FinishRestore(clone)
+            | Change::CancelRestore(clone)
+            | Change::CancelReverse(clone)
+            | Change::Retarget(clone, _)
+                if clone == lu =>
+            {
                 CloneRecord { state: CloneState::Fractured, ..now }
             }
+            Change::Retarget(_, clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             _ => now,
         }
     }
@@ -323,13 +361,21 @@ impl Group<'_> {
             },
             Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
             Change::FinishReverse(_) => GroupRecord { reversing: 0, ..now },
+            Change::CancelReverse(_) => GroupRecord { reversing: 0, source_invalid: true, ..now },
+            Change::CancelRestore(_) => GroupRecord { restoring: 0, source_invalid: true, ..now },
+            Change::Retarget(_, lu) => GroupRecord {
+                restoring: lu,
+                restore_generation: now.restore_generation.saturating_add(1),
+                ..now
+            },
+            Change::AcceptSource => GroupRecord { source_invalid: false, ..now },
             Change::Pause => GroupRecord { paused: true, ..now },
             Change::Resume => GroupRecord { paused: false, ..now },
             _ => now,
         }
     }
 
-    /// The superblock is durable: memory follows.
+    /// Memory says what the superblock says.
     fn apply(&mut self, change: Change) {
         if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
             let now_ns = self.now_ns;
@@ -368,6 +414,10 @@ impl Group<'_> {
                 self.collisions.forget_lu(lu);
                 // What the Clone was sent lately may still be lost from its cache (R3).
                 self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
+                self.clone_mut(lu).restart_pass();
+                if matches!(change, Change::Abandon(_)) {
+                    self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
+                }
             }
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
@@ -387,6 +437,23 @@ impl Group<'_> {
                 core::mem::swap(&mut clone.delta.bits, &mut self.protected_restore.bits);
                 self.sweeper.request();
                 self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
+            }
+            Change::CancelReverse(lu) => {
+                self.leave_reverse(lu);
+                self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
+            }
+            Change::CancelRestore(lu) => {
+                self.leave_restore(lu);
+                self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
+            }
+            Change::Retarget(from, to) => {
+                self.leave_restore(from);
+                self.restart_copy(to);
+                self.begin_copy_progress(to);
+                self.raise(Event { kind: EventKind::SourceChanged, lu: Some(to), ..Event::default() });
+            }
+            Change::AcceptSource => {
+                self.raise(Event { kind: EventKind::SourceAccepted, lu: Some(SOURCE), ..Event::default() });
             }
             Change::Resume => {
                 for lu in 1..=self.config.clones_max {

@@ -286,7 +286,9 @@ pub unsafe extern "C" fn clone_group_metadata_repair(group: *mut clone_group, ta
 // --------------------------------------------------------------- the Clones
 
 /// Makes the LU a Clone of the group. Its content counts as entirely different
-/// from the Source until it was synchronized (R73).
+/// from the Source until it was synchronized (R73). Allowed at any time but during
+/// a restore, also while the Source is invalid. The LU must be attached; it can be
+/// attached while the group runs, as long as it is no Clone.
 ///
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
@@ -303,11 +305,16 @@ pub unsafe extern "C" fn clone_group_clone_add(group: *mut clone_group, lu: u32,
     unsafe { operate(group, 0, Operation::AddClone { lu }, tag) }
 }
 
-/// Takes the Clone out of the group. The LU and its data stay as they are.
+/// Takes the Clone out of the group, in any state but one: while a restore copies
+/// from it, it stays (R39; cancel or re-target the restore first). Other Clones
+/// may go during a restore, and so may the last one. Hosts are held while what is
+/// under way finishes. The LU and its data stay as they are; what the group knew
+/// of it - that it is a point in time, its Delta Map, its label - is lost: added
+/// again, it differs in every extent.
 ///
 /// Context: any thread.
-/// Returns as clone_group_clone_add(); CLONE_GROUP_ERR_STATE while a restore runs
-/// (R39).
+/// Returns as clone_group_clone_add(), CLONE_GROUP_ERR_NO_LU if it is no Clone,
+/// CLONE_GROUP_ERR_STATE if a restore copies from it.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -342,7 +349,8 @@ pub unsafe extern "C" fn clone_group_synchronize(group: *mut clone_group, lu: u3
 /// submitted after `done`, and no write without its predecessors (R55). Hosts may
 /// then read and write the Clone.
 /// `label`: 64 bytes that the Clone keeps (a time, a name), or NULL for zeroes.
-/// `flags`: CLONE_GROUP_FRACTURE_ABANDON.
+/// `flags`: 0. A Synchronization that is not finished cannot be fractured;
+/// clone_group_cancel() gives it up.
 ///
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
@@ -361,12 +369,10 @@ pub unsafe extern "C" fn clone_group_fracture(
     flags: u32,
     tag: u64,
 ) -> i32 {
-    let abandon = flags & CLONE_GROUP_FRACTURE_ABANDON != 0;
-    let unknown = flags & !CLONE_GROUP_FRACTURE_ABANDON;
     // SAFETY: the caller's promise about `label` and `group`.
     unsafe {
         let label = structs::label(label);
-        operate_labelled(group, unknown, Operation::Fracture { lu, abandon }, &label, tag)
+        operate_labelled(group, flags, Operation::Fracture { lu }, &label, tag)
     }
 }
 
@@ -381,7 +387,8 @@ pub unsafe extern "C" fn clone_group_fracture(
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when the
 /// restore has begun, or the status of the flush or persist callback that failed
-/// (nothing has changed then); or at once CLONE_GROUP_ERR_INVALID,
+/// (nothing has changed then; a Source that a canceled restore left invalid is
+/// valid from `done` on); or at once CLONE_GROUP_ERR_INVALID,
 /// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
 /// runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
@@ -446,6 +453,101 @@ pub unsafe extern "C" fn clone_group_pause(group: *mut clone_group, tag: u64) ->
 pub unsafe extern "C" fn clone_group_resume(group: *mut clone_group, tag: u64) -> i32 {
     // SAFETY: the caller's promise about `group`.
     unsafe { operate(group, 0, Operation::Resume, tag) }
+}
+
+/// Gives the copy of or from this Clone up, for good: only a pause can be resumed.
+///
+/// A Protected Restore from `lu`: the Source is left as it is, a mixture of what
+/// was copied, what hosts wrote and what was there before the restore. That is no
+/// rollback (R38): the Source becomes invalid, which outlives power losses and
+/// close. Host requests to it, also those that wait, end with
+/// CLONE_GROUP_ERR_SOURCE_INVALID, and it cannot be synchronized, until
+/// clone_group_protected_restore() from any fractured Clone or
+/// clone_group_source_accept(). What was submitted to an LU before finishes first.
+/// The Clone is Fractured again, untouched, and its Delta Map has what was not
+/// copied and what hosts wrote, so that a new restore from it copies just that.
+/// Other Clones stay as they are; hosts go on with all fractured Clones. Copies
+/// that wait for a flush are flushed; if that fails they count as not made.
+///
+/// A Reverse Synchronization from `lu`: the Source is invalid in the same way. The
+/// Clone has everything that hosts wrote and is Fractured: the point in time of
+/// the cancel. Both LUs are flushed; if that fails, nothing has changed.
+///
+/// A Synchronization of `lu`: the Clone becomes OutOfSync. Synchronizing it again
+/// copies what is left.
+///
+/// Failed and stalled extents are forgotten; a pause stays, for the copies to
+/// come. CLONE_GROUP_EVENT_CANCELED follows. If power is lost before `done`, the
+/// copy was canceled or it goes on.
+///
+/// Context: any thread. While it waits for what is under way (an LU that hangs),
+/// clone_group_abort() with its tag takes it back, and the copy goes on.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+/// CLONE_GROUP_ERR_STATE (the copy came to its end first),
+/// CLONE_GROUP_ERR_METADATA_FAILED or the status of the persist callback that
+/// failed; or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+/// CLONE_GROUP_ERR_STATE (nothing is copied to or from it), CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED (repair first).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_cancel(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Cancel { lu }, tag) }
+}
+
+/// Serves the Source again as a canceled restore, or Recovery with
+/// CLONE_GROUP_RECOVER_ABANDON_RESTORE, left it: the operator takes the mixture for
+/// what it is. It is flushed first. The Clones stay as they are; their Delta Maps
+/// say where they differ from it. Durable at `done`;
+/// CLONE_GROUP_EVENT_SOURCE_ACCEPTED follows. If power is lost before, the Source
+/// is invalid still or accepted.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, or the status
+/// of the flush or persist callback that failed (the Source is invalid still); or
+/// at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (it is valid),
+/// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+/// CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_source_accept(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::AcceptSource, tag) }
+}
+
+/// Gives the restore that runs another Clone: from `done` on, hosts find the data
+/// of the Clone `lu` on the Source. **Everything that hosts wrote since the restore
+/// began is replaced by it**, acknowledged or not (R38); so is what they read of
+/// the first Clone. Hosts are held meanwhile: what was submitted to an LU finishes
+/// first, what waits is done on the new content. The Source is never invalid in
+/// between. Only extents in which `lu` and the Source differ are copied. The first
+/// Clone is Fractured again, untouched; it may be re-targeted to in turn.
+///
+/// Failed and stalled extents are forgotten; a pause stays.
+/// CLONE_GROUP_EVENT_SOURCE_CHANGED follows. If power is lost before `done`, the
+/// restore goes on from the one Clone, with what hosts wrote, or from the other.
+///
+/// Context: any thread. While it waits for what is under way,
+/// clone_group_abort() with its tag takes it back, and the restore goes on from
+/// the first Clone.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+/// CLONE_GROUP_ERR_STATE (the restore came to its end first), or the status of the
+/// flush or persist callback that failed (nothing has changed then); or at once
+/// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (no
+/// restore runs, it runs from `lu`, or `lu` is not fractured),
+/// CLONE_GROUP_ERR_NOT_CONSISTENT (`lu` is OutOfSync), CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_retarget(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Retarget { lu }, tag) }
 }
 
 // --------------------------------------------------------------- host I/O

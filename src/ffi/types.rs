@@ -52,7 +52,8 @@ pub const CLONE_GROUP_ERR_CANCELED: i32 = -125;
 pub const CLONE_GROUP_ERR_STATE: i32 = -1000;
 /// The Clone is being restored from and is read-only until that is over (R35).
 pub const CLONE_GROUP_ERR_PROTECTED: i32 = -1001;
-/// The Source is a mixture of two points in time: restore it again.
+/// The Source is a mixture of two points in time: restore it again, or accept it
+/// with clone_group_source_accept().
 pub const CLONE_GROUP_ERR_SOURCE_INVALID: i32 = -1002;
 /// The Clone is not a point in time: synchronize and fracture it first.
 pub const CLONE_GROUP_ERR_NOT_CONSISTENT: i32 = -1003;
@@ -131,8 +132,6 @@ pub const CLONE_GROUP_FORMAT_FORCE: u32 = 0x1;
 /// Recover: where the Protected Restore Map of an active restore is lost, give
 /// the restore up. The Source comes up invalid (R60).
 pub const CLONE_GROUP_RECOVER_ABANDON_RESTORE: u32 = 0x1;
-/// Fracture: also during a Synchronization. The Clone becomes OutOfSync.
-pub const CLONE_GROUP_FRACTURE_ABANDON: u32 = 0x1;
 
 // -------------------------------------------------------------- operations
 
@@ -213,8 +212,9 @@ pub const CLONE_GROUP_CLONE_RESTORING: u32 = 6;
 
 /// Event: the state of an LU changed. `value` is the new state.
 pub const CLONE_GROUP_EVENT_CLONE_STATE: u32 = 1;
-/// Event: hosts see other data on the Source from now on (a Protected Restore or
-/// a Reverse Synchronization began): the moment for a SCSI unit attention.
+/// Event: hosts see other data on the Source from now on (a Protected Restore or a
+/// Reverse Synchronization from `lu` began, or a restore was given the Clone
+/// `lu`): the moment for a SCSI unit attention.
 pub const CLONE_GROUP_EVENT_SOURCE_CHANGED: u32 = 2;
 /// Event: a Synchronization of `lu` is finished.
 pub const CLONE_GROUP_EVENT_SYNCHRONIZED: u32 = 3;
@@ -244,6 +244,11 @@ pub const CLONE_GROUP_EVENT_LOST: u32 = 12;
 pub const CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED: u32 = 18;
 /// Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
 pub const CLONE_GROUP_EVENT_GROUP_STATE: u32 = 21;
+/// Event: the restore from `lu`, or the Synchronization of it, was canceled.
+pub const CLONE_GROUP_EVENT_CANCELED: u32 = 15;
+/// Event: the Source was accepted as a canceled restore left it, and is served
+/// again: the moment for a SCSI unit attention.
+pub const CLONE_GROUP_EVENT_SOURCE_ACCEPTED: u32 = 17;
 
 // -------------------------------------------------------------------- maps
 
@@ -270,7 +275,8 @@ pub struct clone_group_config {
     pub struct_size: u32,
     /// CLONE_GROUP_CONFIG_ flags.
     pub flags: u32,
-    /// Size of every LU of the group, in blocks. Required. All LUs are equal.
+    /// Size of every LU of the group, in blocks. Required. All LUs are equal. It
+    /// stays what it was at format: README.md, Growing the LUs.
     pub lu_blocks: u64,
     /// Block size in bytes: a power of two, 512 to 65536. Default 512.
     pub block_bytes: u32,

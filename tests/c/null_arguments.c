@@ -248,6 +248,10 @@ static void check_not_ready(void)
                  clone_group_clone_remove(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_pause(group, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_resume(group, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_cancel(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
+                 clone_group_source_accept(group, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_retarget(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
                  clone_group_metadata_repair(group, 1));
     CHECK_EQUAL(CLONE_GROUP_STATE_NEW, array_info(&array).state);
@@ -279,6 +283,9 @@ static void check_null_group(void)
     REFUSED(clone_group_reverse_synchronize(NULL, 1, 1));
     REFUSED(clone_group_pause(NULL, 1));
     REFUSED(clone_group_resume(NULL, 1));
+    REFUSED(clone_group_cancel(NULL, 1, 1));
+    REFUSED(clone_group_source_accept(NULL, 1));
+    REFUSED(clone_group_retarget(NULL, 1, 1));
     REFUSED(clone_group_host_read(NULL, 0, 0, 1, bytes, 0, 1));
     REFUSED(clone_group_host_write(NULL, 0, 0, 1, bytes, 0, 1));
     REFUSED(clone_group_host_write_zeroes(NULL, 0, 0, 1, 0, 1));
@@ -474,6 +481,9 @@ static void check_administration(void)
                      clone_group_protected_restore(group, lu, 1));
         CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
                      clone_group_reverse_synchronize(group, lu, 1));
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_cancel(group, lu, 1));
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                     clone_group_retarget(group, lu, 1));
     }
     // 3 was attached, but never added; 2 was never synchronized.
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_clone_remove(group, 3, 1));
@@ -483,6 +493,14 @@ static void check_administration(void)
                  clone_group_protected_restore(group, 2, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_CONSISTENT,
                  clone_group_reverse_synchronize(group, 2, 1));
+    // Nothing is copied, and the Source is valid.
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_cancel(group, 3, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_cancel(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_cancel(group, 2, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_retarget(group, 3, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_retarget(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_source_accept(group, 1));
+    REFUSED(clone_group_fracture(group, 1, NULL, 1, 1));
     REFUSED(clone_group_fracture(group, 1, NULL, 2, 1));
     REFUSED(clone_group_format(group, 2, 1));
     REFUSED(clone_group_recover(group, 2, 1));

@@ -70,7 +70,6 @@ CLONE_GROUP_HOST_FUA = 1
 CLONE_GROUP_HOST_UNSTABLE = 2
 CLONE_GROUP_FORMAT_FORCE = 1
 CLONE_GROUP_RECOVER_ABANDON_RESTORE = 1
-CLONE_GROUP_FRACTURE_ABANDON = 1
 CLONE_GROUP_IO_READ = 1
 CLONE_GROUP_IO_WRITE = 2
 CLONE_GROUP_IO_FLUSH = 3
@@ -116,6 +115,8 @@ CLONE_GROUP_EVENT_CALLBACK_RESULT = 11
 CLONE_GROUP_EVENT_LOST = 12
 CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED = 18
 CLONE_GROUP_EVENT_GROUP_STATE = 21
+CLONE_GROUP_EVENT_CANCELED = 15
+CLONE_GROUP_EVENT_SOURCE_ACCEPTED = 17
 CLONE_GROUP_MAP_DELTA = 1
 CLONE_GROUP_MAP_PROTECTED_RESTORE = 2
 CLONE_GROUP_MAP_PERSISTENT_DELTA = 3
@@ -321,6 +322,9 @@ PROTOTYPES = {
     "clone_group_reverse_synchronize": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_pause": (c_int32, [GROUP, c_uint64]),
     "clone_group_resume": (c_int32, [GROUP, c_uint64]),
+    "clone_group_cancel": (c_int32, [GROUP, c_uint32, c_uint64]),
+    "clone_group_source_accept": (c_int32, [GROUP, c_uint64]),
+    "clone_group_retarget": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_host_read": (
         c_int32,
         [GROUP, c_uint32, c_uint64, c_uint64, c_void_p, c_uint32, c_uint64],
