@@ -138,7 +138,7 @@ pub fn check_refused(world: &World) {
     }
     for lu in [1, 2] {
         assert_eq!(world.clone_info(lu).state, CLONE_GROUP_CLONE_FRACTURED);
-        assert_eq!(world.clone_info(lu).conditions, 0);
+        assert_eq!(world.clone_info(lu).conditions, CLONE_GROUP_CONDITION_RESTORABLE);
         assert_eq!(begin(world, Ask::Synchronize(lu as u32)), Err(CLONE_GROUP_ERR_SOURCE_INVALID));
         assert_eq!(begin(world, Ask::Cancel(lu as u32)), Err(CLONE_GROUP_ERR_STATE));
         assert_eq!(begin(world, Ask::Retarget(lu as u32)), Err(CLONE_GROUP_ERR_STATE));

@@ -290,7 +290,10 @@ fn stalled_extents_are_forgotten() {
         assert_eq!(world.clone_info(1).conditions, CLONE_GROUP_CONDITION_STALLED);
         must(&world, ask);
         let info = world.clone_info(1);
-        assert_eq!((info.conditions, info.extents_failed, info.first_failed_extent), (0, 0, 0));
+        assert_eq!(
+            (info.conditions & CLONE_GROUP_CONDITION_STALLED, info.extents_failed, info.first_failed_extent),
+            (0, 0, 0)
+        );
         world.inner.borrow_mut().bad_blocks = None;
         if ask == Ask::Cancel(1) {
             check_refused(&world);
@@ -607,5 +610,24 @@ fn a_page_that_fails_in_the_drain() {
             world.settle();
             restore_exactly(&world, 1);
         }
+    }
+}
+
+/// R75: a read that was sent to the Clone in place of the Source ends before the view changes: hosts write to that Clone
+/// afterwards.
+#[test]
+fn redirected_reads_end_first() {
+    for ask in [Ask::Cancel(1), Ask::Retarget(2)] {
+        let world = restoring(Profile { redirect: true, ..HELD });
+        let (read, _) = world.host(CLONE_GROUP_IO_READ, 0, 0, 4, false);
+        polls(&world);
+        assert_eq!(world.statistics().redirected_reads, 1, "the read was not redirected");
+        let tag = begin(&world, ask).expect("it is accepted");
+        polls(&world);
+        assert_eq!(world.held(), 1, "something else began");
+        assert_eq!((world.done_operation(tag), world.info().restoring_lu), (None, 1));
+        finish(&world);
+        assert_eq!(status_of(&world, read), Some(CLONE_GROUP_OK));
+        assert_eq!(world.done_operation(tag), Some(CLONE_GROUP_OK));
     }
 }
