@@ -31,6 +31,10 @@ pub enum EventKind {
     CallbackResult,
     /// Events were lost.
     Lost,
+    /// Recovery found the group prepared for a set (R77).
+    Prepared,
+    /// The set of a prepared group is resolved.
+    SetResolved,
 }
 
 impl EventKind {
@@ -90,6 +94,15 @@ impl EventKind {
                 c"a callback or a completion returned a number that means nothing",
             ),
             EventKind::Lost => (12, 1, c"CLONE_GROUP_EVENT_LOST", c"events were lost"),
+            EventKind::Prepared => (
+                19,
+                1,
+                c"CLONE_GROUP_EVENT_PREPARED",
+                c"the outcome of a set is not known: ask its other groups, then resolve it",
+            ),
+            EventKind::SetResolved => {
+                (20, 2, c"CLONE_GROUP_EVENT_SET_RESOLVED", c"a set is resolved: hosts are served again")
+            }
         }
     }
 }

@@ -59,6 +59,7 @@ mod query;
 mod recovery;
 mod repair;
 mod request;
+mod set;
 mod start;
 mod statistics;
 mod superblock;

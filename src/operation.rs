@@ -59,6 +59,11 @@ pub enum Operation {
     Pause,
     /// Let them go on, and try again what failed.
     Resume,
+    /// Say how a set ended that the group is prepared for (R77).
+    ResolveSet {
+        /// It was committed.
+        commit: bool,
+    },
 }
 
 /// What runs.
@@ -90,6 +95,7 @@ impl Group<'_> {
         if self.asked_for.is_some() || self.tag_under_way().is_some() || self.operations_unreported > 0 {
             return Err(Error::Busy);
         }
+        self.check_unresolved(operation)?;
         if let Some(change) = self.change_for(operation)? {
             self.check_change(change)?;
         }
@@ -118,6 +124,9 @@ impl Group<'_> {
 
     /// Aborts an operation that still waits; the gate opens again (R76).
     pub(crate) fn abort_operation(&mut self, tag: u64) -> bool {
+        if let Some(aborted) = self.abort_member(tag) {
+            return aborted;
+        }
         if self.asked_for.is_some_and(|(_, asked)| asked == tag) {
             self.asked_for = None;
             self.finish_operation(tag, Error::Canceled.status());
@@ -134,7 +143,7 @@ impl Group<'_> {
         }
     }
 
-    fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
+    pub(crate) fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
         let clone = |lu: u32| {
             if (1..=self.config.clones_max).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
         };
@@ -151,6 +160,7 @@ impl Group<'_> {
             Operation::ProtectedRestore { lu } => Change::StartRestore(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
+            Operation::ResolveSet { commit } => return self.resolution(commit),
             Operation::Fracture { lu, abandon } => {
                 let synchronizing = self.clone(clone(lu)?).state() == CloneState::Synchronizing;
                 if abandon && synchronizing { Change::Abandon(lu) } else { Change::Fracture(lu) }
@@ -233,7 +243,7 @@ impl Group<'_> {
 
     /// What was asked for comes first, then what the copies bring about.
     fn begin_next(&mut self) {
-        if self.state != GroupState::Ready {
+        if self.state != GroupState::Ready || self.is_being_asked() {
             return;
         }
         if let Some((operation, tag)) = self.asked_for.take() {
@@ -262,6 +272,9 @@ impl Group<'_> {
     fn change_due(&mut self) -> Option<Change> {
         if core::mem::take(&mut self.record_due) {
             return Some(Change::Record);
+        }
+        if self.record.prepared {
+            return None;
         }
         if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {
             return Some(Change::FinishRestore(lu));

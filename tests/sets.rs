@@ -1,0 +1,566 @@
+//! Several groups change their state at one point in time (R77): hosts write to two or three simulated arrays, each
+//! write only after the one before it was acknowledged, wherever that was; a consistent Fracture, or a consistent
+//! start of a Protected Restore, comes at a random moment; power is lost after every single I/O of it, on all arrays
+//! together. Whatever was lost, the set is resolved by the rule, and no write is there without its predecessors.
+//!
+//! Replay: the failure names kind, profile, seed, step and fate; `CLONE_GROUP_TRACE=1` tells what happens.
+
+mod common;
+
+use std::cell::RefCell;
+
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::sets::*;
+use ::clone_group::ffi::types::*;
+use common::world::{Profile, TAG_OPERATION, World};
+
+const BLOCKS: usize = 64;
+const PROFILE: Profile = Profile { blocks: BLOCKS, ..Profile::QUIET };
+const SET_TAG: u64 = TAG_OPERATION + (1 << 30);
+const SET_ID: u64 = 0x5e7;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Fracture,
+    Restore,
+}
+
+// ------------------------------------------------------------------ several arrays
+
+type Worlds = Vec<Box<World>>;
+
+fn new_set(id: u64) -> Box<clone_group_set> {
+    // SAFETY: a struct of integers, filled by the library.
+    unsafe {
+        let mut set: Box<clone_group_set> = Box::new(std::mem::zeroed());
+        assert_eq!(clone_group_set_init(&mut *set, size_of::<clone_group_set>() as u32, id), CLONE_GROUP_OK);
+        set
+    }
+}
+
+fn call(kind: Kind, worlds: &Worlds, lus: &[u32], set: &mut clone_group_set, tag: u64) -> i32 {
+    let groups: Vec<_> = worlds.iter().map(|world| world.group()).collect();
+    let count = groups.len() as u32;
+    // SAFETY: live groups, and a set that lives until they are done.
+    unsafe {
+        match kind {
+            Kind::Fracture => {
+                let label = [b'S'; 64];
+                clone_group_set_fracture(groups.as_ptr(), lus.as_ptr(), count, set, label.as_ptr(), tag)
+            }
+            Kind::Restore => {
+                clone_group_set_protected_restore(groups.as_ptr(), lus.as_ptr(), count, set, tag)
+            }
+        }
+    }
+}
+
+/// Calls it for Clone 1 of every group.
+fn begin(kind: Kind, worlds: &Worlds, set: &mut clone_group_set) -> i32 {
+    for world in worlds {
+        world.inner.borrow_mut().note_fracture();
+    }
+    call(kind, worlds, &vec![1; worlds.len()], set, SET_TAG)
+}
+
+fn operate(world: &World, call: impl FnOnce(*mut clone_group, u64) -> i32) {
+    assert_eq!(world.run_operation(call), CLONE_GROUP_OK);
+}
+
+/// One array with a Clone that a set can be asked for; before a restore a second one mirrors the Source.
+fn array(kind: Kind, profile: Profile, seed: u64) -> Box<World> {
+    let mut world = World::new(Profile { immediate: 256, faults: 0, metadata_faults: 0, ..profile }, seed);
+    world.power_on();
+    // SAFETY: a live group, here and below.
+    unsafe {
+        operate(&world, |group, tag| clone_group_format(group, 0, tag));
+        for lu in [1, 2] {
+            operate(&world, |group, tag| clone_group_clone_add(group, lu, tag));
+            operate(&world, |group, tag| clone_group_synchronize(group, lu, tag));
+            world.settle();
+        }
+        if kind == Kind::Restore {
+            world.inner.borrow_mut().note_fracture();
+            operate(&world, |group, tag| clone_group_fracture(group, 1, std::ptr::null(), 0, tag));
+            for first in [0, 9, 22, 40] {
+                world.host(CLONE_GROUP_IO_WRITE, 0, first, 3, true);
+            }
+            world.settle();
+        }
+    }
+    world.inner.borrow_mut().profile = profile;
+    world
+}
+
+fn arrays(kind: Kind, profile: Profile, count: usize, seed: u64) -> Worlds {
+    (0..count as u64).map(|number| array(kind, profile, seed * 8 + number)).collect()
+}
+
+fn outcome(world: &World) -> Option<i32> {
+    world.inner.borrow().operations_done.get(&SET_TAG).copied()
+}
+
+fn is_prepared(world: &World) -> bool {
+    world.info().conditions & CLONE_GROUP_CONDITION_PREPARED != 0
+}
+
+/// The rule of clone_group_set_resolve().
+fn rule(worlds: &Worlds) -> bool {
+    worlds.iter().all(|world| world.info().set_id == SET_ID)
+}
+
+fn recover(world: &mut World) {
+    world.power_on();
+    // SAFETY: a live group.
+    operate(world, |group, tag| unsafe { clone_group_recover(group, 0, tag) });
+}
+
+fn resolve(world: &World, commit: bool) -> i32 {
+    // SAFETY: a live group.
+    world.run_operation(|group, tag| unsafe { clone_group_set_resolve(group, u32::from(commit), tag) })
+}
+
+fn events_of(world: &World, kind: u32) -> usize {
+    world.inner.borrow().events.iter().filter(|event| event.0 == kind).count()
+}
+
+/// Lets every group go on until its part of the set is done.
+fn finish(worlds: &Worlds) -> Vec<i32> {
+    for _ in 0..100_000 {
+        for world in worlds {
+            world.poll(3);
+            world.complete_some(1);
+        }
+        let done: Vec<_> = worlds.iter().filter_map(|world| outcome(world)).collect();
+        if done.len() == worlds.len() {
+            return done;
+        }
+    }
+    panic!("the set does not end");
+}
+
+// ----------------------------------------------------------------- dependent writes
+
+/// Writes of which each is submitted only after the one before it was acknowledged.
+struct Chain {
+    /// Array and block of each, every block once.
+    places: Vec<(usize, usize)>,
+    submitted: usize,
+    acknowledged: usize,
+    tag: u64,
+    /// How far it was when the set was asked for, and when all groups were done.
+    acknowledged_before: usize,
+    submitted_at_end: Option<usize>,
+}
+
+impl Chain {
+    fn new(number: usize, worlds: usize, rng: &mut fastrand::Rng) -> Chain {
+        let place = |step: usize| (rng.usize(..worlds), (step * 2 + number) * 37 % BLOCKS);
+        Chain {
+            places: (0..BLOCKS / 2).map(place).collect(),
+            submitted: 0,
+            acknowledged: 0,
+            tag: 0,
+            acknowledged_before: 0,
+            submitted_at_end: None,
+        }
+    }
+
+    fn go_on(&mut self, worlds: &Worlds, total: &mut Steps) {
+        if self.submitted > self.acknowledged {
+            let world = &worlds[self.places[self.acknowledged].0];
+            let inner = world.inner.borrow();
+            assert!(!inner.failed.contains(&self.tag), "a write failed");
+            if inner.hosts.contains_key(&self.tag) {
+                return;
+            }
+            self.acknowledged += 1;
+        }
+        if self.submitted < self.places.len() {
+            let (number, block) = self.places[self.submitted];
+            self.submitted += 1;
+            let world = &worlds[number];
+            let (tag, status) = total.of(world, |world| world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, true));
+            self.tag = tag;
+            match status {
+                Some(CLONE_GROUP_OK) => self.acknowledged += 1,
+                Some(status) => panic!("a write was refused with {status}"),
+                None => {}
+            }
+        }
+    }
+
+    /// Of each write that was submitted: whether it is in this content of the arrays.
+    fn present(&self, worlds: &Worlds, lu: usize, before: &[Vec<u64>]) -> Vec<bool> {
+        let there = |&(number, block): &(usize, usize)| {
+            worlds[number].inner.borrow().devices[lu].now[block] != before[number][block]
+        };
+        self.places[..self.submitted].iter().map(there).collect()
+    }
+}
+
+/// I/Os of all arrays together since the set was asked for, and after how many power is lost.
+struct Steps {
+    counting: bool,
+    done: u64,
+    most: u64,
+}
+
+impl Steps {
+    fn of<R>(&mut self, world: &World, act: impl FnOnce(&World) -> R) -> R {
+        let before = world.inner.borrow().steps;
+        if self.counting {
+            world.inner.borrow_mut().power_fails_at = before + (self.most - self.done);
+        }
+        let result = act(world);
+        if self.counting {
+            self.done += world.inner.borrow().steps - before;
+        }
+        world.inner.borrow_mut().power_fails_at = u64::MAX;
+        result
+    }
+
+    fn is_off(&self) -> bool {
+        self.counting && self.done >= self.most
+    }
+}
+
+/// Hosts write, the set comes, hosts write on. Returns early when power is lost.
+fn live(
+    kind: Kind,
+    worlds: &Worlds,
+    set: &mut clone_group_set,
+    rng: &mut fastrand::Rng,
+    most: u64,
+) -> Vec<Chain> {
+    let mut chains: Vec<_> = (0..2).map(|number| Chain::new(number, worlds.len(), rng)).collect();
+    let mut steps = Steps { counting: false, done: 0, most };
+    let begin_at = 20 + rng.usize(..60);
+    let mut turns_left = 60;
+    for turn in 0.. {
+        assert!(turn < 100_000, "the set does not end");
+        if turn == begin_at {
+            for chain in &mut chains {
+                chain.acknowledged_before = chain.acknowledged;
+            }
+            assert_eq!(begin(kind, worlds, set), CLONE_GROUP_PENDING);
+            steps.counting = true;
+        }
+        if rng.bool() {
+            let number = rng.usize(..chains.len());
+            // What is left is for the time after the set.
+            let left = chains[number].places.len() - chains[number].submitted;
+            if left > 8 || chains[number].submitted_at_end.is_some() {
+                chains[number].go_on(worlds, &mut steps);
+            }
+        }
+        if steps.is_off() {
+            return chains;
+        }
+        let world = &worlds[rng.usize(..worlds.len())];
+        let (budget, completions) = (rng.u32(1..4), rng.usize(..3));
+        steps.of(world, |world| {
+            world.poll(budget);
+            world.complete_some(completions);
+        });
+        if steps.is_off() {
+            return chains;
+        }
+        if worlds.iter().all(|world| outcome(world).is_some()) {
+            for chain in &mut chains {
+                chain.submitted_at_end = chain.submitted_at_end.or(Some(chain.submitted));
+            }
+            turns_left -= 1;
+            if turns_left == 0 {
+                break;
+            }
+        }
+    }
+    chains
+}
+
+/// No write is in a Clone without its predecessors (R55, R77).
+fn check_fractured(worlds: &Worlds, chains: &[Chain], before: &[Vec<u64>]) {
+    for chain in chains {
+        let present = chain.present(worlds, 1, before);
+        let cut = present.iter().position(|&there| !there).unwrap_or(present.len());
+        assert!(
+            present[cut..].iter().all(|&there| !there),
+            "a write is in the Clones without its predecessor: {present:?} {:?}",
+            chain.places
+        );
+        assert!(
+            cut >= chain.acknowledged_before,
+            "a write that was acknowledged before is not in the Clones"
+        );
+        assert!(
+            chain.submitted_at_end.is_none_or(|end| cut <= end),
+            "a write that came after the end is in the Clones"
+        );
+    }
+}
+
+/// The Sources are the Clones and everything that hosts wrote since, and no write survived in one restore that a later
+/// one was lost to in another.
+fn check_restored(worlds: &Worlds, chains: &[Chain], clones: &[Vec<u64>]) {
+    for chain in chains {
+        let mut present = chain.present(worlds, 0, clones);
+        // The last one may have been under way.
+        present.truncate(chain.acknowledged);
+        let cut = present.iter().position(|&there| there).unwrap_or(present.len());
+        assert!(
+            present[cut..].iter().all(|&there| there),
+            "a write survived and its successor did not: {present:?} {:?}",
+            chain.places
+        );
+        assert!(cut >= chain.acknowledged_before, "a write of before the restore survived it");
+        assert!(
+            chain.submitted_at_end.is_none_or(|end| cut <= end),
+            "a write that came after the start is lost"
+        );
+    }
+}
+
+/// What the arrays are after the set, whatever became of it.
+fn check(kind: Kind, worlds: &Worlds, chains: &[Chain], before: &[Vec<u64>], committed: bool, lost: bool) {
+    for world in worlds {
+        assert!(!is_prepared(world));
+        let state = world.clone_info(1).state;
+        match (kind, committed) {
+            (Kind::Fracture, true) => {
+                assert_eq!(state, CLONE_GROUP_CLONE_FRACTURED);
+                assert_eq!(world.clone_info(1).label, [b'S'; 64]);
+            }
+            (Kind::Fracture, false) => {
+                assert_ne!(state, CLONE_GROUP_CLONE_FRACTURED, "one group committed a set that was aborted");
+            }
+            (Kind::Restore, committed) => {
+                let generation = u64::from(committed);
+                assert_eq!(world.info().restore_generation, generation, "not all groups did the same");
+                let second = world.clone_info(2).state;
+                assert_eq!(second == CLONE_GROUP_CLONE_FRACTURED, committed, "the undo: {second}");
+            }
+        }
+        world.after_recovery();
+        if lost {
+            world.check_lu_after_loss(0);
+        }
+        world.check_delta_maps();
+    }
+    if kind == Kind::Fracture && committed {
+        check_fractured(worlds, chains, before);
+    }
+    for world in worlds {
+        world.settle();
+        world.check_lu_now(0);
+        world.check_delta_maps();
+        if kind == Kind::Fracture && !committed {
+            let inner = world.inner.borrow();
+            assert_eq!(inner.devices[0].now, inner.devices[1].now, "a mirrored Clone differs");
+        }
+    }
+    if kind == Kind::Restore && committed {
+        check_restored(worlds, chains, before);
+    }
+    if kind == Kind::Restore {
+        for (world, before) in worlds.iter().zip(before) {
+            assert_eq!(&world.inner.borrow().devices[1].now, before, "the Clone was modified");
+        }
+    }
+}
+
+fn content(worlds: &Worlds, lu: usize) -> Vec<Vec<u64>> {
+    worlds.iter().map(|world| world.inner.borrow().devices[lu].now.clone()).collect()
+}
+
+fn lose_power(worlds: &mut Worlds, fate: u64, seed: u64) {
+    for (number, world) in worlds.iter_mut().enumerate() {
+        let mut dice = fastrand::Rng::with_seed(seed * 16 + number as u64);
+        world.lose_power(move || match fate {
+            0 => false,
+            1 => true,
+            _ => dice.bool(),
+        });
+    }
+}
+
+/// What was seen, to know that the test tests.
+#[derive(Default, Debug)]
+struct Seen {
+    losses: u64,
+    committed: u64,
+    aborted: u64,
+    resolved_commit: u64,
+    resolved_abort: u64,
+    lost_in_resolution: u64,
+}
+
+/// All groups are recovered and resolved by the rule; power may be lost again in the middle of it.
+fn recover_and_resolve(worlds: &mut Worlds, rng: &mut fastrand::Rng, fate: u64, seen: &mut Seen) -> bool {
+    let mut again = rng.bool();
+    let mut decided: Option<bool> = None;
+    loop {
+        for world in worlds.iter_mut() {
+            recover(world);
+        }
+        let commit = rule(worlds);
+        assert!(decided.is_none_or(|decided| decided == commit), "the rule changed its mind");
+        let mut interrupted = false;
+        for world in worlds.iter() {
+            if !is_prepared(world) {
+                assert_eq!(resolve(world, commit), CLONE_GROUP_ERR_STATE);
+                continue;
+            }
+            check_refusals(world);
+            assert_eq!(events_of(world, CLONE_GROUP_EVENT_PREPARED), 1);
+            if again && rng.bool() {
+                let inner = &mut *world.inner.borrow_mut();
+                inner.power_fails_at = inner.steps + rng.u64(1..12);
+                interrupted = true;
+            }
+            let status = resolve(world, commit);
+            if status == i32::MIN || world.power_is_off() {
+                seen.lost_in_resolution += 1;
+                interrupted = true;
+                break;
+            }
+            assert_eq!(status, CLONE_GROUP_OK);
+            assert!(!is_prepared(world));
+            assert_eq!(events_of(world, CLONE_GROUP_EVENT_SET_RESOLVED), 1);
+            seen.resolved_commit += u64::from(commit);
+            seen.resolved_abort += u64::from(!commit);
+        }
+        if !interrupted {
+            return commit;
+        }
+        again = rng.bool();
+        decided = Some(commit);
+        lose_power(worlds, fate, rng.u64(..1 << 40));
+    }
+}
+
+/// A prepared group serves nobody and begins nothing.
+fn check_refusals(world: &World) {
+    let prepared = CLONE_GROUP_ERR_PREPARED;
+    assert_eq!(world.read_now(0, 0, 1), Err(prepared));
+    let mut payload = [0_u64; 1];
+    // SAFETY: a live group; the payload outlives the requests, which are refused.
+    unsafe {
+        let pointer = payload.as_mut_ptr().cast();
+        assert_eq!(clone_group_host_write(world.group(), 0, 0, 1, pointer, 0, 1), prepared);
+        assert_eq!(clone_group_host_flush(world.group(), 0, 1), prepared);
+        assert_eq!(clone_group_pause(world.group(), 1), prepared);
+        assert_eq!(clone_group_fracture(world.group(), 1, std::ptr::null(), 0, 1), prepared);
+        assert_eq!(clone_group_protected_restore(world.group(), 1, 1), prepared);
+        assert_eq!(clone_group_synchronize(world.group(), 2, 1), prepared);
+    }
+    // Nothing is copied.
+    let copied = |world: &World| world.statistics().sync_extents;
+    let before = copied(world);
+    for _ in 0..20 {
+        world.step(8);
+        world.complete_some(4);
+    }
+    assert_eq!(copied(world), before, "a prepared group copies");
+}
+
+fn profiles() -> Vec<Profile> {
+    let mut profiles = Vec::new();
+    for (volatile, immediate, persist_flush) in
+        [(false, 0, false), (true, 0, true), (true, 128, false), (false, 200, true), (true, 256, true)]
+    {
+        profiles.push(Profile { volatile, immediate, persist_flush, ..PROFILE });
+    }
+    profiles
+}
+
+fn power_lost_everywhere(kind: Kind) {
+    let mut seen = Seen::default();
+    let mut seed = 0;
+    for profile in profiles() {
+        for (fate, count) in [(0, 2), (1, 3), (2, 2), (3, 3)] {
+            seed += 1;
+            for step in 1.. {
+                let mut worlds = arrays(kind, profile, count, seed);
+                let before = content(&worlds, 1);
+                let mut set = new_set(SET_ID);
+                let mut rng = fastrand::Rng::with_seed(seed);
+                let chains = live(kind, &worlds, &mut set, &mut rng, step);
+                let complete =
+                    chains[0].submitted_at_end.is_some() && worlds.iter().all(|w| outcome(w).is_some());
+                let seen = RefCell::new(&mut seen);
+                let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let seen = &mut **seen.borrow_mut();
+                    lose_power(&mut worlds, fate, seed * 1000 + step);
+                    let committed = recover_and_resolve(&mut worlds, &mut rng, fate, seen);
+                    check(kind, &worlds, &chains, &before, committed, true);
+                    seen.losses += 1;
+                    seen.committed += u64::from(committed);
+                    seen.aborted += u64::from(!committed);
+                    assert!(committed || !complete, "a set that was reported as done is gone");
+                }));
+                assert!(
+                    judged.is_ok(),
+                    "replay: {kind:?} {profile:?}, seed {seed}, step {step}, fate {fate}, {count} arrays"
+                );
+                if complete {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{kind:?}: {seen:?}");
+    assert!(seen.losses > 500, "the scenario lost its I/Os: {seen:?}");
+    assert!(
+        seen.resolved_commit > 20 && seen.resolved_abort > 20 && seen.lost_in_resolution > 20,
+        "{seen:?}"
+    );
+    assert!(seen.committed > 100 && seen.aborted > 100, "an outcome is missing: {seen:?}");
+}
+
+/// Power is lost after each I/O of a consistent Fracture: the Clones are a cut without a write that lacks its
+/// predecessors, or none of them is fractured.
+#[test]
+fn power_lost_after_every_io_of_a_consistent_fracture() {
+    power_lost_everywhere(Kind::Fracture);
+}
+
+/// Power is lost after each I/O of a consistent start of a restore: all Sources are restored from that moment on, or
+/// none is.
+#[test]
+fn power_lost_after_every_io_of_a_consistent_restore() {
+    power_lost_everywhere(Kind::Restore);
+}
+
+/// Without a loss: the cut is consistent at any moment, with any order of completions.
+#[test]
+fn cuts_are_consistent() {
+    for kind in [Kind::Fracture, Kind::Restore] {
+        for (number, profile) in profiles().into_iter().enumerate() {
+            for seed in 0..40 {
+                let seed = seed * 10 + number as u64;
+                let worlds = arrays(kind, profile, 2 + (seed % 2) as usize, seed);
+                let before = content(&worlds, 1);
+                let mut set = new_set(SET_ID);
+                let mut rng = fastrand::Rng::with_seed(seed);
+                let chains = live(kind, &worlds, &mut set, &mut rng, u64::MAX / 2);
+                let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    for world in &worlds {
+                        assert_eq!(outcome(world), Some(CLONE_GROUP_OK));
+                        assert_eq!(world.info().set_id, SET_ID);
+                    }
+                    // What is under way ends first: the media tell nothing of it yet.
+                    for world in &worlds {
+                        world.settle();
+                    }
+                    let chains: Vec<_> = chains
+                        .into_iter()
+                        .map(|chain| Chain { acknowledged: chain.submitted, ..chain })
+                        .collect();
+                    check(kind, &worlds, &chains, &before, true, false);
+                }));
+                assert!(judged.is_ok(), "replay: {kind:?} {profile:?}, seed {seed}");
+            }
+        }
+    }
+}
