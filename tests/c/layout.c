@@ -105,6 +105,15 @@ static void print_lu(void)
     FIELD(clone_group_lu, identity);
 }
 
+static void print_set(void)
+{
+    STRUCT(clone_group_set);
+    FIELD(clone_group_set, struct_size);
+    FIELD(clone_group_set, reserved);
+    FIELD(clone_group_set, id);
+    FIELD(clone_group_set, opaque);
+}
+
 static void print_info(void)
 {
     STRUCT(clone_group_info);
@@ -118,6 +127,7 @@ static void print_info(void)
     FIELD(clone_group_info, persistent_delta_extents);
     FIELD(clone_group_info, requests);
     FIELD(clone_group_info, cod_queue_depth);
+    FIELD(clone_group_info, set_id);
 }
 
 static void print_clone_info(void)
@@ -167,6 +177,7 @@ int main(void)
     print_event();
     print_ops();
     print_lu();
+    print_set();
     print_info();
     print_clone_info();
     print_statistics();

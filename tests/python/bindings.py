@@ -58,6 +58,7 @@ CLONE_GROUP_ERR_STRUCT_SIZE = -1016
 CLONE_GROUP_ERR_NOT_READY = -1017
 CLONE_GROUP_ERR_CLOSED = -1018
 CLONE_GROUP_ERR_NO_REQUEST = -1019
+CLONE_GROUP_ERR_PREPARED = -1020
 CLONE_GROUP_ERR_INTERNAL = -1099
 CLONE_GROUP_LU_SOURCE = 0
 CLONE_GROUP_LU_NONE = 4294967295
@@ -93,6 +94,7 @@ CLONE_GROUP_CONDITION_SOURCE_INVALID = 4
 CLONE_GROUP_CONDITION_POISONED = 8
 CLONE_GROUP_CONDITION_STALLED = 16
 CLONE_GROUP_CONDITION_FAILED = 32
+CLONE_GROUP_CONDITION_PREPARED = 64
 CLONE_GROUP_CLONE_ABSENT = 0
 CLONE_GROUP_CLONE_OUT_OF_SYNC = 1
 CLONE_GROUP_CLONE_SYNCHRONIZING = 2
@@ -112,9 +114,12 @@ CLONE_GROUP_EVENT_METADATA_REPAIRED = 9
 CLONE_GROUP_EVENT_PAGE_DAMAGED = 10
 CLONE_GROUP_EVENT_CALLBACK_RESULT = 11
 CLONE_GROUP_EVENT_LOST = 12
+CLONE_GROUP_EVENT_PREPARED = 19
+CLONE_GROUP_EVENT_SET_RESOLVED = 20
 CLONE_GROUP_MAP_DELTA = 1
 CLONE_GROUP_MAP_PROTECTED_RESTORE = 2
 CLONE_GROUP_MAP_PERSISTENT_DELTA = 3
+CLONE_GROUP_SET_GROUPS_MAX = 1023
 
 # ----------------------------------------------------------------- structs
 
@@ -211,6 +216,15 @@ class clone_group_lu(Structure):
     ]
 
 
+class clone_group_set(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("id", c_uint64),
+        ("opaque", c_uint64 * 4),
+    ]
+
+
 class clone_group_info(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -223,6 +237,7 @@ class clone_group_info(Structure):
         ("persistent_delta_extents", c_uint64),
         ("requests", c_uint32),
         ("cod_queue_depth", c_uint32),
+        ("set_id", c_uint64),
     ]
 
 
@@ -325,6 +340,16 @@ PROTOTYPES = {
         c_int32,
         [GROUP, c_uint32, c_uint32, c_uint64, c_uint64, POINTER(c_uint8), c_uint64],
     ),
+    "clone_group_set_init": (c_int32, [POINTER(clone_group_set), c_uint32, c_uint64]),
+    "clone_group_set_fracture": (
+        c_int32,
+        [POINTER(GROUP), POINTER(c_uint32), c_uint32, POINTER(clone_group_set), POINTER(c_uint8), c_uint64],
+    ),
+    "clone_group_set_protected_restore": (
+        c_int32,
+        [POINTER(GROUP), POINTER(c_uint32), c_uint32, POINTER(clone_group_set), c_uint64],
+    ),
+    "clone_group_set_resolve": (c_int32, [GROUP, c_uint32, c_uint64]),
     "host_write": (c_int32, [GROUP, c_uint32, c_uint64, c_uint64, c_void_p, c_uint32, c_uint64]),
     "cod_poll": (c_int32, [GROUP, c_uint32]),
     "sync_step": (c_int32, [GROUP, c_uint32]),
