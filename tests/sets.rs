@@ -236,7 +236,11 @@ fn live(
     let mut chains: Vec<_> = (0..2).map(|number| Chain::new(number, worlds.len(), rng)).collect();
     let mut steps = Steps { counting: false, done: 0, most };
     let begin_at = 20 + rng.usize(..60);
+    // One array gets behind the others.
+    let slow = rng.usize(..worlds.len());
+    let abort_at = if rng.bool() { begin_at + rng.usize(..60) } else { usize::MAX };
     let mut turns_left = 60;
+    let mut aborted = false;
     for turn in 0.. {
         assert!(turn < 100_000, "the set does not end");
         if turn == begin_at {
@@ -245,6 +249,13 @@ fn live(
             }
             assert_eq!(begin(kind, worlds, set), CLONE_GROUP_PENDING);
             steps.counting = true;
+        }
+        if turn == abort_at {
+            let world = &worlds[rng.usize(..worlds.len())];
+            // SAFETY: a live group. What is decided, or over, cannot be aborted.
+            let status = unsafe { clone_group_abort(world.group(), SET_TAG) };
+            assert!([CLONE_GROUP_OK, CLONE_GROUP_ERR_NO_REQUEST].contains(&status));
+            aborted |= status == CLONE_GROUP_OK;
         }
         if rng.bool() {
             let number = rng.usize(..chains.len());
@@ -257,7 +268,11 @@ fn live(
         if steps.is_off() {
             return chains;
         }
-        let world = &worlds[rng.usize(..worlds.len())];
+        let number = rng.usize(..worlds.len());
+        if number == slow && rng.u32(..8) > 0 {
+            continue;
+        }
+        let world = &worlds[number];
         let (budget, completions) = (rng.u32(1..4), rng.usize(..3));
         steps.of(world, |world| {
             world.poll(budget);
@@ -270,6 +285,7 @@ fn live(
             for chain in &mut chains {
                 chain.submitted_at_end = chain.submitted_at_end.or(Some(chain.submitted));
             }
+            check_outcomes(worlds, aborted);
             turns_left -= 1;
             if turns_left == 0 {
                 break;
@@ -277,6 +293,19 @@ fn live(
         }
     }
     chains
+}
+
+/// What was reported: all groups the same, and no success of what was aborted.
+fn check_outcomes(worlds: &Worlds, aborted: bool) -> Option<bool> {
+    let mut known: Option<bool> = None;
+    for status in worlds.iter().filter_map(|world| outcome(world)) {
+        assert!([CLONE_GROUP_OK, CLONE_GROUP_ERR_CANCELED].contains(&status), "done with {status}");
+        let committed = status == CLONE_GROUP_OK;
+        assert!(known.is_none_or(|known| known == committed), "not all groups report the same");
+        known = Some(committed);
+    }
+    assert!(!aborted || known != Some(true), "a set that was aborted is committed");
+    known
 }
 
 /// No write is in a Clone without its predecessors (R55, R77).
@@ -486,6 +515,7 @@ fn power_lost_everywhere(kind: Kind) {
                 let mut set = new_set(SET_ID);
                 let mut rng = fastrand::Rng::with_seed(seed);
                 let chains = live(kind, &worlds, &mut set, &mut rng, step);
+                let reported = check_outcomes(&worlds, false);
                 let complete =
                     chains[0].submitted_at_end.is_some() && worlds.iter().all(|w| outcome(w).is_some());
                 let seen = RefCell::new(&mut seen);
@@ -497,7 +527,10 @@ fn power_lost_everywhere(kind: Kind) {
                     seen.losses += 1;
                     seen.committed += u64::from(committed);
                     seen.aborted += u64::from(!committed);
-                    assert!(committed || !complete, "a set that was reported as done is gone");
+                    assert!(
+                        reported.is_none_or(|reported| reported == committed),
+                        "what was reported is not so"
+                    );
                 }));
                 assert!(
                     judged.is_ok(),
@@ -535,6 +568,7 @@ fn power_lost_after_every_io_of_a_consistent_restore() {
 /// Without a loss: the cut is consistent at any moment, with any order of completions.
 #[test]
 fn cuts_are_consistent() {
+    let mut outcomes = [0; 2];
     for kind in [Kind::Fracture, Kind::Restore] {
         for (number, profile) in profiles().into_iter().enumerate() {
             for seed in 0..40 {
@@ -545,9 +579,10 @@ fn cuts_are_consistent() {
                 let mut rng = fastrand::Rng::with_seed(seed);
                 let chains = live(kind, &worlds, &mut set, &mut rng, u64::MAX / 2);
                 let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let committed = check_outcomes(&worlds, false).expect("all are done");
+                    outcomes[usize::from(committed)] += 1;
                     for world in &worlds {
-                        assert_eq!(outcome(world), Some(CLONE_GROUP_OK));
-                        assert_eq!(world.info().set_id, SET_ID);
+                        assert_eq!(world.info().set_id, if committed { SET_ID } else { 0 });
                     }
                     // What is under way ends first: the media tell nothing of it yet.
                     for world in &worlds {
@@ -557,10 +592,486 @@ fn cuts_are_consistent() {
                         .into_iter()
                         .map(|chain| Chain { acknowledged: chain.submitted, ..chain })
                         .collect();
-                    check(kind, &worlds, &chains, &before, true, false);
+                    check(kind, &worlds, &chains, &before, committed, false);
                 }));
                 assert!(judged.is_ok(), "replay: {kind:?} {profile:?}, seed {seed}");
             }
+        }
+    }
+    println!("aborted, committed: {outcomes:?}");
+    assert!(outcomes.iter().all(|&times| times > 50), "an outcome is missing: {outcomes:?}");
+}
+
+// ------------------------------------------------------------------------ refusals
+
+/// If one group refuses, none begins, no `done` follows on any, hosts go on, and the set can be used again.
+#[test]
+fn a_group_that_refuses_lets_all_go() {
+    let worlds = arrays(Kind::Fracture, PROFILE, 3, 1);
+    let mut set = new_set(SET_ID);
+    let fracture =
+        |lus: [u32; 3], set: &mut clone_group_set| call(Kind::Fracture, &worlds, &lus, set, SET_TAG);
+    // The last group does something else.
+    // SAFETY: a live group, here and below.
+    let other = worlds[2].operation(|group, tag| unsafe { clone_group_pause(group, tag) }).expect("accepted");
+    assert_eq!(fracture([1; 3], &mut set), CLONE_GROUP_ERR_BUSY);
+    for world in &worlds {
+        world.settle();
+        assert_eq!(outcome(world), None, "a done call followed");
+        assert_eq!(world.clone_info(1).state, CLONE_GROUP_CLONE_SYNCHRONIZED);
+        world.host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false);
+        world.settle();
+        assert_eq!(world.inner.borrow().failed.len(), 0, "a host write failed");
+    }
+    assert_eq!(worlds[2].done_operation(other), Some(CLONE_GROUP_OK));
+    assert_eq!(fracture([1, 3, 1], &mut set), CLONE_GROUP_ERR_NO_LU);
+    assert_eq!(call(Kind::Restore, &worlds, &[1; 3], &mut set, SET_TAG), CLONE_GROUP_ERR_STATE);
+    // The groups are free for others.
+    // SAFETY: a live group.
+    operate(&worlds[0], |group, tag| unsafe { clone_group_pause(group, tag) });
+    // SAFETY: a live group.
+    operate(&worlds[0], |group, tag| unsafe { clone_group_resume(group, tag) });
+    begin(Kind::Fracture, &worlds, &mut set);
+    let mut second = new_set(SET_ID + 1);
+    assert_eq!(fracture([2; 3], &mut second), CLONE_GROUP_ERR_BUSY, "two sets at once");
+    assert_eq!(finish(&worlds), [CLONE_GROUP_OK; 3]);
+    for world in &worlds {
+        assert_eq!(world.done_operation(SET_TAG), Some(CLONE_GROUP_OK));
+        assert_eq!(world.info().set_id, SET_ID);
+    }
+    // A set serves once, and an id too.
+    assert_eq!(fracture([2; 3], &mut set), CLONE_GROUP_ERR_INVALID, "a set was used twice");
+    let mut same = new_set(SET_ID);
+    assert_eq!(fracture([2; 3], &mut same), CLONE_GROUP_ERR_INVALID, "an id was used twice");
+    for world in &worlds {
+        world.inner.borrow_mut().note_fracture();
+    }
+    assert_eq!(fracture([2; 3], &mut second), CLONE_GROUP_PENDING);
+    assert_eq!(finish(&worlds), [CLONE_GROUP_OK; 3]);
+}
+
+/// One group is never polled: the others wait with their hosts held and ask to be polled, until one of them aborts the
+/// set; then all of them go on at once, and the one that was not polled learns of it when it is (R76).
+#[test]
+fn a_group_that_is_never_polled() {
+    for kind in [Kind::Fracture, Kind::Restore] {
+        let worlds = arrays(kind, PROFILE, 3, 1);
+        let states =
+            |worlds: &Worlds| worlds.iter().map(|world| world.clone_info(1).state).collect::<Vec<_>>();
+        let before = states(&worlds);
+        let mut set = new_set(SET_ID);
+        assert_eq!(begin(kind, &worlds, &mut set), CLONE_GROUP_PENDING);
+        let waiting = &worlds[..2];
+        for world in waiting {
+            for _ in 0..50 {
+                assert_eq!(world.poll(8), CLONE_GROUP_MORE);
+            }
+            assert_eq!(outcome(world), None);
+            assert_eq!(world.host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false).1, None, "a host was not held");
+            assert_eq!(world.host(CLONE_GROUP_IO_READ, 0, 1, 1, false).1, None, "a host was not held");
+            assert_eq!(
+                // SAFETY: a live group.
+                world.operation(|group, tag| unsafe { clone_group_close(group, tag) }),
+                Err(CLONE_GROUP_ERR_BUSY)
+            );
+        }
+        // SAFETY: live groups.
+        unsafe {
+            assert_eq!(clone_group_abort(worlds[0].group(), 12345), CLONE_GROUP_ERR_NO_REQUEST);
+            assert_eq!(clone_group_abort(worlds[1].group(), SET_TAG), CLONE_GROUP_OK);
+        }
+        for world in waiting {
+            world.settle();
+            assert_eq!(outcome(world), Some(CLONE_GROUP_ERR_CANCELED));
+            assert_eq!(world.hosts_open(), 0, "hosts do not go on");
+        }
+        assert_eq!(outcome(&worlds[2]), None);
+        worlds[2].settle();
+        assert_eq!(outcome(&worlds[2]), Some(CLONE_GROUP_ERR_CANCELED));
+        assert_eq!(states(&worlds), before);
+        assert!(worlds.iter().all(|world| world.info().set_id == 0));
+        // Once more, with a fresh set.
+        let mut set = new_set(SET_ID);
+        worlds.iter().for_each(|world| assert!(world.done_operation(SET_TAG).is_some()));
+        assert_eq!(begin(kind, &worlds, &mut set), CLONE_GROUP_PENDING);
+        assert_eq!(finish(&worlds), [CLONE_GROUP_OK; 3]);
+    }
+}
+
+/// A group that is destroyed while the others wait for it fails the set.
+#[test]
+fn a_group_that_is_destroyed() {
+    let worlds = arrays(Kind::Fracture, PROFILE, 2, 1);
+    let mut set = new_set(SET_ID);
+    assert_eq!(begin(Kind::Fracture, &worlds, &mut set), CLONE_GROUP_PENDING);
+    for _ in 0..20 {
+        worlds[0].poll(8);
+    }
+    // SAFETY: a live group, which is not used again.
+    assert_eq!(unsafe { clone_group_destroy(worlds[1].group()) }, CLONE_GROUP_OK);
+    worlds[0].settle();
+    assert_eq!(outcome(&worlds[0]), Some(CLONE_GROUP_ERR_CANCELED));
+}
+
+// ------------------------------------------------------------------------ failures
+
+/// An LU of one group cannot be flushed: that group says so, the others that the set failed, and nobody changed.
+#[test]
+fn a_member_that_fails() {
+    let profile = Profile { volatile: true, immediate: 0, ..PROFILE };
+    let worlds = arrays(Kind::Restore, profile, 3, 1);
+    let mut set = new_set(SET_ID);
+    worlds[1].inner.borrow_mut().profile.faults = 65536;
+    assert_eq!(begin(Kind::Restore, &worlds, &mut set), CLONE_GROUP_PENDING);
+    assert_eq!(finish(&worlds), [CLONE_GROUP_ERR_CANCELED, -5, CLONE_GROUP_ERR_CANCELED]);
+    worlds[1].inner.borrow_mut().profile.faults = 0;
+    for world in &worlds {
+        assert_eq!((world.info().set_id, world.info().restoring_lu), (0, 0));
+        assert_eq!(world.clone_info(1).state, CLONE_GROUP_CLONE_FRACTURED);
+        world.settle();
+    }
+}
+
+/// Lets all groups go on until so many superblocks were written by the one that is looked at, then lets its metadata
+/// writes fail.
+fn fail_metadata_after(worlds: &Worlds, number: usize, superblocks: u64) -> Vec<i32> {
+    let before = worlds[number].statistics().superblock_writes;
+    for _ in 0..10_000 {
+        if worlds[number].statistics().superblock_writes == before + superblocks {
+            let inner = &mut *worlds[number].inner.borrow_mut();
+            inner.profile.metadata_faults = 65536;
+            inner.metadata_fault_seen = true;
+            break;
+        }
+        for world in worlds {
+            world.poll(1);
+            // The write that is to fail must not be over already.
+            if worlds[number].statistics().superblock_writes < before + superblocks {
+                world.complete_some(1);
+            }
+        }
+    }
+    let statuses = finish(worlds);
+    worlds[number].inner.borrow_mut().profile.metadata_faults = 0;
+    statuses
+}
+
+fn repair(world: &World) {
+    // SAFETY: a live group.
+    operate(world, |group, tag| unsafe { clone_group_metadata_repair(group, tag) });
+    assert_eq!(world.info().conditions & CLONE_GROUP_CONDITION_METADATA_FAILED, 0);
+}
+
+/// The superblock that says prepared cannot be written, in either slot: the set fails. That group refuses host writes
+/// until it is repaired, if what the area says is unknown (R33); the others go on at once.
+#[test]
+fn a_member_that_cannot_prepare() {
+    for kind in [Kind::Fracture, Kind::Restore] {
+        for superblocks in [1, 2] {
+            let profile = Profile { volatile: true, immediate: 0, ..PROFILE };
+            let worlds = arrays(kind, profile, 3, 1);
+            let mut set = new_set(SET_ID);
+            assert_eq!(begin(kind, &worlds, &mut set), CLONE_GROUP_PENDING);
+            let statuses = fail_metadata_after(&worlds, 0, superblocks);
+            assert!(statuses[0] == -5, "{statuses:?}");
+            assert_eq!(statuses[1..], [CLONE_GROUP_ERR_CANCELED; 2]);
+            for world in &worlds {
+                world.settle();
+                assert!(!is_prepared(world) && world.info().set_id == 0);
+                assert!(world.read_now(0, 0, 1).is_ok());
+            }
+            assert_ne!(worlds[0].info().conditions & CLONE_GROUP_CONDITION_METADATA_FAILED, 0);
+            worlds[0].host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false);
+            worlds[1].host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false);
+            worlds.iter().for_each(|world| world.settle());
+            assert_eq!(worlds[0].inner.borrow().failed.len(), 1, "a host write succeeded in spite of R33");
+            assert_eq!(worlds[1].inner.borrow().failed.len(), 0);
+            repair(&worlds[0]);
+            assert_eq!(worlds[0].host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false).1, None);
+            worlds.iter().for_each(|world| world.settle());
+            assert_eq!(worlds[0].inner.borrow().failed.len(), 1);
+            // The area says nothing of the set any more.
+            for mut world in worlds {
+                world.lose_power(|| false);
+                recover(&mut world);
+                assert!(!is_prepared(&world) && world.info().set_id == 0);
+            }
+        }
+    }
+}
+
+/// The set is decided, and one group cannot write that down: it reports the failure, serves nobody, and after a repair,
+/// or a power loss, it is resolved by the rule like any other prepared group.
+#[test]
+fn a_member_that_cannot_commit() {
+    for kind in [Kind::Fracture, Kind::Restore] {
+        for crash in [false, true] {
+            let profile = Profile { volatile: true, immediate: 0, ..PROFILE };
+            let mut worlds = arrays(kind, profile, 3, 1);
+            let before = content(&worlds, 1);
+            let mut set = new_set(SET_ID);
+            assert_eq!(begin(kind, &worlds, &mut set), CLONE_GROUP_PENDING);
+            let (held, _) = worlds[0].host(CLONE_GROUP_IO_WRITE, 0, 8, 1, false);
+            let statuses = fail_metadata_after(&worlds, 0, 3);
+            assert_eq!(statuses, [-5, CLONE_GROUP_OK, CLONE_GROUP_OK]);
+            worlds[0].settle();
+            assert!(is_prepared(&worlds[0]));
+            assert_eq!(worlds[0].info().set_id, SET_ID);
+            assert_eq!(events_of(&worlds[0], CLONE_GROUP_EVENT_PREPARED), 1);
+            if kind == Kind::Fracture {
+                assert!(worlds[0].inner.borrow().failed.contains(&held), "a write that was held was served");
+            }
+            assert!(rule(&worlds));
+            assert_eq!(resolve(&worlds[0], true), CLONE_GROUP_ERR_METADATA_FAILED);
+            if crash {
+                worlds[0].lose_power(|| true);
+                recover(&mut worlds[0]);
+            } else {
+                check_refusals(&worlds[0]);
+                repair(&worlds[0]);
+            }
+            assert!(rule(&worlds));
+            if is_prepared(&worlds[0]) {
+                assert_eq!(resolve(&worlds[0], true), CLONE_GROUP_OK);
+            }
+            check(kind, &worlds, &[], &before, true, false);
+        }
+    }
+}
+
+/// The set was aborted, and one group cannot write that down: hosts read as before, and write again after a repair.
+#[test]
+fn a_member_that_cannot_release() {
+    let profile = Profile { volatile: true, immediate: 0, ..PROFILE };
+    let worlds = arrays(Kind::Fracture, profile, 2, 1);
+    let mut set = new_set(SET_ID);
+    assert_eq!(begin(Kind::Fracture, &worlds, &mut set), CLONE_GROUP_PENDING);
+    for _ in 0..50 {
+        worlds[0].poll(4);
+        worlds[0].complete_some(4);
+    }
+    {
+        let inner = &mut *worlds[0].inner.borrow_mut();
+        inner.profile.metadata_faults = 65536;
+        inner.metadata_fault_seen = true;
+    }
+    // SAFETY: a live group.
+    assert_eq!(unsafe { clone_group_abort(worlds[0].group(), SET_TAG) }, CLONE_GROUP_OK);
+    assert_eq!(finish(&worlds), [-5, CLONE_GROUP_ERR_CANCELED]);
+    worlds[0].inner.borrow_mut().profile.metadata_faults = 0;
+    assert!(worlds[0].read_now(0, 0, 1).is_ok());
+    worlds[0].host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false);
+    worlds[0].settle();
+    assert_eq!(worlds[0].inner.borrow().failed.len(), 1, "a host write succeeded in spite of R33");
+    repair(&worlds[0]);
+    assert!(!is_prepared(&worlds[0]));
+    worlds[0].host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false);
+    worlds[0].settle();
+    assert_eq!(worlds[0].inner.borrow().failed.len(), 1);
+}
+
+/// A superblock that says prepared and not for what, or for both, or of no set, is refused.
+#[test]
+fn superblocks_that_make_no_sense() {
+    let worlds = arrays(Kind::Fracture, Profile { volatile: false, ..PROFILE }, 2, 1);
+    let mut set = new_set(SET_ID);
+    assert_eq!(begin(Kind::Fracture, &worlds, &mut set), CLONE_GROUP_PENDING);
+    for _ in 0..50 {
+        worlds[0].poll(8);
+    }
+    let good = worlds[0].inner.borrow().area.now.clone();
+    let mut world = worlds.into_iter().next().expect("two");
+    let region = good.len() / 2;
+    let superblock_bytes = 512;
+    let changed = |at: usize, bits: u8| {
+        let mut image = good.clone();
+        for slot in 0..2 {
+            let slot = &mut image[slot * region..][..superblock_bytes];
+            slot[at] ^= bits;
+            let crc = crc32fast::hash(&slot[..superblock_bytes - 4]);
+            slot[superblock_bytes - 4..].copy_from_slice(&crc.to_le_bytes());
+        }
+        image
+    };
+    // SAFETY: a live group.
+    let recovers =
+        |world: &World| world.run_operation(|group, tag| unsafe { clone_group_recover(group, 0, tag) });
+    for (name, image, status) in [
+        ("as it was written", good.clone(), CLONE_GROUP_OK),
+        ("not prepared, but a Clone is", changed(52, 4), CLONE_GROUP_ERR_METADATA_DAMAGED),
+        ("prepared, but no Clone is", changed(128 + 4, 4), CLONE_GROUP_ERR_METADATA_DAMAGED),
+        ("a Clone is prepared for both", changed(128 + 4, 8), CLONE_GROUP_ERR_METADATA_DAMAGED),
+        ("prepared for no set", changed(104, 0xe7), CLONE_GROUP_ERR_METADATA_DAMAGED),
+    ] {
+        world.lose_power(|| true);
+        let image = if name == "prepared for no set" {
+            let mut image = image;
+            for slot in 0..2 {
+                let slot = &mut image[slot * region..][..superblock_bytes];
+                slot[104..112].fill(0);
+                let crc = crc32fast::hash(&slot[..superblock_bytes - 4]);
+                slot[superblock_bytes - 4..].copy_from_slice(&crc.to_le_bytes());
+            }
+            image
+        } else {
+            image
+        };
+        world.inner.borrow_mut().area.replace(&image);
+        world.power_on();
+        assert_eq!(recovers(&world), status, "{name}");
+    }
+}
+
+// ------------------------------------------------------------------------- threads
+
+/// An array that one thread polls. The set is called on another one.
+struct Polled(Box<World>);
+
+// SAFETY: one thread at a time has it; the main thread has the handle of the group only, which any thread may use.
+unsafe impl Send for Polled {}
+
+/// A handle for another thread.
+#[derive(Clone, Copy)]
+struct Shared(*mut clone_group);
+
+// SAFETY: the library's handles may be used from any thread.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+/// Each array has a thread that polls it and writes when it is its turn; two more threads ask for sets over the same
+/// groups, in opposite orders, and one aborts. Nothing hangs, each set ends on all groups alike, and no Clone has a
+/// write without its predecessors.
+#[test]
+fn groups_on_different_threads() {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    const WRITES: usize = BLOCKS;
+    let (mut committed, mut aborted, mut refused) = (0, 0, 0);
+    for seed in 0..300_u64 {
+        let profile = Profile { immediate: 200, ..PROFILE };
+        let worlds = arrays(Kind::Fracture, profile, 3, seed);
+        let before = content(&worlds, 1);
+        let handles: Vec<_> = worlds.iter().map(|world| Shared(world.group())).collect();
+        for world in &worlds {
+            world.inner.borrow_mut().note_fracture();
+        }
+        let baton = AtomicUsize::new(0);
+        let over = AtomicBool::new(false);
+        let ask = |reversed: bool, tag: u64, set: &mut clone_group_set| {
+            let mut groups: Vec<_> = handles.iter().map(|shared| shared.0).collect();
+            if reversed {
+                groups.reverse();
+            }
+            while baton.load(Ordering::Relaxed) < 1 + seed as usize % 8 {
+                std::thread::yield_now();
+            }
+            // SAFETY: live groups; the set lives until all threads are joined.
+            unsafe {
+                clone_group_set_fracture(groups.as_ptr(), [1; 3].as_ptr(), 3, set, std::ptr::null(), tag)
+            }
+        };
+        let mut sets = [new_set(SET_ID), new_set(SET_ID + 1)];
+        let (worlds, statuses) = std::thread::scope(|scope| {
+            let pollers: Vec<_> = worlds
+                .into_iter()
+                .enumerate()
+                .map(|(number, world)| {
+                    let polled = Polled(world);
+                    let (baton, over) = (&baton, &over);
+                    scope.spawn(move || {
+                        let polled = polled;
+                        poll_and_write(&polled.0, number, baton, over, WRITES);
+                        polled
+                    })
+                })
+                .collect();
+            let [first, second] = &mut sets;
+            let other = scope.spawn({
+                let ask = &ask;
+                let second = &mut **second;
+                move || ask(true, SET_TAG + 1, second)
+            });
+            let first = ask(false, SET_TAG, first);
+            if seed % 3 == 0 {
+                // SAFETY: a live group.
+                unsafe { clone_group_abort(handles[1].0, SET_TAG) };
+            }
+            let statuses = [first, other.join().expect("no panic")];
+            while baton.load(Ordering::Acquire) < WRITES {
+                std::thread::yield_now();
+            }
+            over.store(true, Ordering::Release);
+            let worlds: Worlds =
+                pollers.into_iter().map(|thread| thread.join().expect("no panic").0).collect();
+            for world in &worlds {
+                world.settle();
+            }
+            (worlds, statuses)
+        });
+        let mut cut = false;
+        for (tag, status) in [(SET_TAG, statuses[0]), (SET_TAG + 1, statuses[1])] {
+            let done: Vec<_> = worlds.iter().map(|world| world.done_operation(tag)).collect();
+            if status != CLONE_GROUP_PENDING {
+                refused += 1;
+                assert_eq!(done, [None; 3], "seed {seed}: refused with {status}, and done was called");
+                continue;
+            }
+            let all = done[0].expect("it is done");
+            assert_eq!(done, [Some(all); 3], "seed {seed}");
+            match all {
+                CLONE_GROUP_OK => committed += 1,
+                CLONE_GROUP_ERR_CANCELED => aborted += 1,
+                other => panic!("seed {seed}: done with {other}"),
+            }
+            cut |= all == CLONE_GROUP_OK;
+        }
+        let chain = Chain {
+            places: (0..WRITES).map(|step| (step % 3, step * 37 % BLOCKS)).collect(),
+            submitted: WRITES,
+            acknowledged: WRITES,
+            tag: 0,
+            acknowledged_before: 0,
+            submitted_at_end: None,
+        };
+        if cut {
+            check_fractured(&worlds, &[chain], &before);
+        } else {
+            assert!(worlds.iter().all(|world| world.clone_info(1).state == CLONE_GROUP_CLONE_SYNCHRONIZED));
+        }
+    }
+    println!("committed {committed}, aborted {aborted}, refused {refused}");
+    assert!(committed > 5, "committed {committed}, aborted {aborted}, refused {refused}");
+}
+
+/// The thread of one array: polls, and makes each third write when the one before it was acknowledged.
+fn poll_and_write(
+    world: &World,
+    number: usize,
+    baton: &std::sync::atomic::AtomicUsize,
+    over: &std::sync::atomic::AtomicBool,
+    writes: usize,
+) {
+    use std::sync::atomic::Ordering;
+    let mut open: Option<u64> = None;
+    while !over.load(Ordering::Acquire) {
+        world.poll(4);
+        world.complete_some(2);
+        let turn = baton.load(Ordering::Acquire);
+        if turn >= writes || turn % 3 != number {
+            std::thread::yield_now();
+            continue;
+        }
+        let tag = match open.take() {
+            Some(tag) => Some(tag),
+            None => {
+                let (tag, status) = world.host(CLONE_GROUP_IO_WRITE, 0, turn * 37 % BLOCKS, 1, true);
+                assert!(status.is_none_or(|status| status == CLONE_GROUP_OK));
+                status.is_none().then_some(tag)
+            }
+        };
+        open = tag.filter(|tag| world.inner.borrow().hosts.contains_key(tag));
+        if open.is_none() {
+            baton.store(turn + 1, Ordering::Release);
         }
     }
 }

@@ -847,6 +847,7 @@ impl Inner {
             CLONE_GROUP_ERR_PROTECTED,
             CLONE_GROUP_ERR_CANCELED,
             CLONE_GROUP_ERR_NO_LU,
+            CLONE_GROUP_ERR_PREPARED,
         ];
         refused.contains(&status)
             || self.fault_seen && status == -5
