@@ -38,12 +38,15 @@
 //   CLONE_GROUP_ERR_BUSY  no free request slot: poll, then try again
 //   CLONE_GROUP_ERR_INVALID, _RANGE, _NO_LU, _NOT_READY, _CLOSED
 //   CLONE_GROUP_ERR_STATE the Clone is not fractured
-//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED
+//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED, _PREPARED
 //   any negative status of a callback
 //
 // Operations on the group and its Clones run one at a time; CLONE_GROUP_ERR_BUSY
 // says that another one still does. Each is one change of the superblock: after a
-// power loss it happened or it did not (R31).
+// power loss it happened or it did not (R31). Several groups change together, at
+// one point in time, with the calls named clone_group_set_; after a power loss in
+// the middle of one, operations return CLONE_GROUP_ERR_PREPARED until it is
+// resolved.
 
 // Memory that a group needs at most, for static arrays; what it needs exactly
 // clone_group_workspace_size() tells. `extents` is lu_blocks / extent_blocks,
@@ -798,7 +801,9 @@ int32_t clone_group_format(struct clone_group *group,
 
 // Loads a group from the persistent area and resumes what was interrupted: a
 // restore goes on, with everything that hosts wrote (R57). Writes nothing before
-// it is done; a power loss during Recovery changes nothing (R58).
+// it is done; a power loss during Recovery changes nothing (R58). A group whose
+// set was cut short comes up with CLONE_GROUP_CONDITION_PREPARED and serves no
+// hosts before clone_group_set_resolve().
 // `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
 //
 // Context: any thread.
