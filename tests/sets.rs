@@ -8,6 +8,7 @@
 mod common;
 
 use std::cell::RefCell;
+use std::time::{Duration, Instant};
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
@@ -947,7 +948,7 @@ fn groups_on_different_threads() {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     const WRITES: usize = BLOCKS;
     let (mut committed, mut aborted, mut refused) = (0, 0, 0);
-    for seed in 0..300_u64 {
+    for seed in 0..120_u64 {
         let profile = Profile { immediate: 200, ..PROFILE };
         let worlds = arrays(Kind::Fracture, profile, 3, seed);
         let before = content(&worlds, 1);
@@ -997,7 +998,8 @@ fn groups_on_different_threads() {
                 unsafe { clone_group_abort(handles[1].0, SET_TAG) };
             }
             let statuses = [first, other.join().expect("no panic")];
-            while baton.load(Ordering::Acquire) < WRITES {
+            let deadline = Instant::now() + Duration::from_secs(120);
+            while baton.load(Ordering::Acquire) < WRITES && Instant::now() < deadline {
                 std::thread::yield_now();
             }
             over.store(true, Ordering::Release);
@@ -1013,6 +1015,7 @@ fn groups_on_different_threads() {
             }
             (worlds, statuses)
         });
+        assert_eq!(baton.load(Ordering::Acquire), WRITES, "seed {seed}: hosts do not go on");
         let mut cut = false;
         for (tag, status) in [(SET_TAG, statuses[0]), (SET_TAG + 1, statuses[1])] {
             let done: Vec<_> = worlds.iter().map(|world| world.done_operation(tag)).collect();
