@@ -38,12 +38,15 @@
 //   CLONE_GROUP_ERR_BUSY  no free request slot: poll, then try again
 //   CLONE_GROUP_ERR_INVALID, _RANGE, _NO_LU, _NOT_READY, _CLOSED
 //   CLONE_GROUP_ERR_STATE the Clone is not fractured
-//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED
+//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED, _PREPARED
 //   any negative status of a callback
 //
 // Operations on the group and its Clones run one at a time; CLONE_GROUP_ERR_BUSY
 // says that another one still does. Each is one change of the superblock: after a
-// power loss it happened or it did not (R31).
+// power loss it happened or it did not (R31). Several groups change together, at
+// one point in time, with the calls named clone_group_set_; after a power loss in
+// the middle of one, operations return CLONE_GROUP_ERR_PREPARED until it is
+// resolved.
 
 // Memory that a group needs at most, for static arrays; what it needs exactly
 // clone_group_workspace_size() tells. `extents` is lu_blocks / extent_blocks,
@@ -187,6 +190,10 @@
 // No waiting request has this tag.
 #define CLONE_GROUP_ERR_NO_REQUEST -1019
 
+// The group is prepared for a set whose outcome it does not know: ask the other
+// groups of the set, then call clone_group_set_resolve() (R77).
+#define CLONE_GROUP_ERR_PREPARED -1020
+
 // A defect of the library was caught. The group refuses everything from now
 // on; its durable state is as after a power loss. Destroy and recover it.
 #define CLONE_GROUP_ERR_INTERNAL -1099
@@ -303,6 +310,10 @@
 // Condition of a Clone: a mirrored write or a flush of it failed (R52).
 #define CLONE_GROUP_CONDITION_FAILED 32
 
+// Condition of a group: it is prepared for a set whose outcome it does not
+// know. Hosts are not served until clone_group_set_resolve() (R77).
+#define CLONE_GROUP_CONDITION_PREPARED 64
+
 // Condition of a Clone: clone_group_protected_restore() from it is allowed now;
 // extents_left is how many extents it would copy.
 #define CLONE_GROUP_CONDITION_RESTORABLE 256
@@ -383,6 +394,15 @@
 // again: the moment for a SCSI unit attention.
 #define CLONE_GROUP_EVENT_SOURCE_ACCEPTED 17
 
+// Event: the group is prepared for a set whose outcome it does not know: after
+// Recovery, or because it could not write the outcome down. `value` is the id of
+// the set, `lu` the Clone.
+#define CLONE_GROUP_EVENT_PREPARED 19
+
+// Event: the set is resolved, and hosts are served again. `value` is 1 if it was
+// committed, 0 if it was aborted.
+#define CLONE_GROUP_EVENT_SET_RESOLVED 20
+
 // Map: the Delta Map of a Clone.
 #define CLONE_GROUP_MAP_DELTA 1
 
@@ -391,6 +411,9 @@
 
 // Map: the Persistent Delta Map (the LU is ignored).
 #define CLONE_GROUP_MAP_PERSISTENT_DELTA 3
+
+// Groups that may be in one set.
+#define CLONE_GROUP_SET_GROUPS_MAX 1023
 
 // A Clone Group. Opaque.
 struct clone_group;
@@ -603,6 +626,9 @@ struct clone_group_info {
     uint32_t reversing_lu;
     // 0.
     uint32_t reserved;
+    // The id of the last set that the group committed, or, with
+    // CLONE_GROUP_CONDITION_PREPARED, of the one that it is prepared for. 0: none.
+    uint64_t set_id;
 };
 
 // State of a Clone.
@@ -706,6 +732,21 @@ struct clone_group_statistics {
     uint64_t cod_wait_ns_max;
     // The same, added up: divided by cod_queued, the mean.
     uint64_t cod_wait_ns_total;
+};
+
+// What the groups of one call of clone_group_set_fracture() or
+// clone_group_set_protected_restore() share. The caller's memory; its content
+// is the library's: only clone_group_set_init() writes it. It must stay where it
+// is until the call has returned and `done` was called on every group.
+struct clone_group_set {
+    // Size of this struct as the caller knows it, in bytes.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // The id, as superblocks have it.
+    uint64_t id;
+    // How the set stands.
+    uint64_t opaque[4];
 };
 
 #ifdef __cplusplus
@@ -823,7 +864,9 @@ int32_t clone_group_format(struct clone_group *group,
 
 // Loads a group from the persistent area and resumes what was interrupted: a
 // restore goes on, with everything that hosts wrote (R57). Writes nothing before
-// it is done; a power loss during Recovery changes nothing (R58).
+// it is done; a power loss during Recovery changes nothing (R58). A group whose
+// set was cut short comes up with CLONE_GROUP_CONDITION_PREPARED and serves no
+// hosts before clone_group_set_resolve().
 // `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
 //
 // Context: any thread.
@@ -1202,6 +1245,105 @@ int32_t clone_group_map_read(struct clone_group *group,
                              uint64_t extent_count,
                              uint8_t *bits,
                              uint64_t bits_bytes);
+
+// Fills `set` for one call of clone_group_set_fracture() or
+// clone_group_set_protected_restore(). `id` names the set in the superblocks: not
+// 0, and another one for every set, also after a restart (a time, a counter, a
+// random number).
+//
+// Context: any context.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_STRUCT_SIZE (the caller's struct is smaller than the library's).
+int32_t clone_group_set_init(struct clone_group_set *set,
+                             uint32_t struct_size,
+                             uint64_t id);
+
+// Fractures a Clone of each group at one point in time: what
+// clone_group_fracture() does, for `count` groups, of which `lus[i]` is the Clone
+// of `groups[i]`. No write is in any of the Clones without those that were
+// acknowledged, to any of the groups, before it was submitted: the Clones of a
+// database on several LUs fit together, also after a power loss in the middle
+// (R77). `label` (64 bytes, or NULL for zeroes) and `tag` are those of every
+// group.
+//
+// Each group is polled as always, by whichever thread. It holds its hosts from
+// the moment at which it begins until the last group got as far, so poll all of
+// them; a group that waits for the others returns CLONE_GROUP_MORE from its
+// polls. clone_group_abort() with the tag, on any of the groups, gives the whole
+// set up, unless it is decided.
+//
+// Each group calls `done` once. CLONE_GROUP_OK on one of them means that the set
+// is committed, and any error but those of metadata that it failed and nothing
+// changed on any group. CLONE_GROUP_ERR_CANCELED says that another group failed,
+// or that it was aborted. If a metadata write fails, what the area says is
+// unknown (R33), and
+// - before the decision, the set fails: this group refuses host writes until
+//   clone_group_metadata_repair(), the others go on;
+// - after it, the group that could not write it down serves no hosts:
+//   CLONE_GROUP_CONDITION_PREPARED, and CLONE_GROUP_EVENT_PREPARED. Repair its
+//   metadata, then resolve it.
+//
+// After a power loss, Recovery brings groups up that are prepared
+// (CLONE_GROUP_CONDITION_PREPARED): see clone_group_set_resolve(). Begin no other
+// set with one of these groups before all of them are resolved.
+//
+// A group that is destroyed before it called `done` fails the set likewise.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows on every group; or at once, and no
+// `done` follows on any of them, CLONE_GROUP_ERR_INVALID (also: `count` over
+// CLONE_GROUP_SET_GROUPS_MAX, a group named twice, a set that was used before or
+// whose id a group knows already), CLONE_GROUP_ERR_STRUCT_SIZE (`set` was not
+// filled), or the first status with which a group refused, as
+// clone_group_fracture(): CLONE_GROUP_ERR_BUSY and so on. The set may be used
+// again then.
+int32_t clone_group_set_fracture(struct clone_group *const *groups,
+                                 const uint32_t *lus,
+                                 uint32_t count,
+                                 struct clone_group_set *set,
+                                 const uint8_t *label,
+                                 uint64_t tag);
+
+// Begins a Protected Restore of each group at one point in time: what
+// clone_group_protected_restore() does, for `count` groups, each from the Clone
+// `lus[i]`. No write that hosts submit after one of the restores began is lost to
+// another one that begins later, also after a power loss in the middle (R77).
+// Nothing is copied before the set is committed.
+//
+// All else as clone_group_set_fracture().
+//
+// Context: any thread.
+// Returns as clone_group_set_fracture(), with the statuses of
+// clone_group_protected_restore().
+int32_t clone_group_set_protected_restore(struct clone_group *const *groups,
+                                          const uint32_t *lus,
+                                          uint32_t count,
+                                          struct clone_group_set *set,
+                                          uint64_t tag);
+
+// Tells a prepared group (CLONE_GROUP_CONDITION_PREPARED) how its set ended, after
+// all groups of the set were recovered and those that lived on called `done`.
+// The rule: if each of them is prepared for this `set_id` or has committed it
+// (the same `set_id` without the condition), `commit` is 1 for all that are
+// prepared, else it is 0 for all of them. The rule gives the same answer after
+// another power loss.
+//
+// Until then the group refuses host requests and operations with
+// CLONE_GROUP_ERR_PREPARED, but clone_group_close() and
+// clone_group_metadata_repair(). With 1 the change is made that was prepared, with
+// 0 the group goes on as if nothing had been asked for.
+// CLONE_GROUP_EVENT_SET_RESOLVED follows.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, or the status
+// of the persist callback that failed (the group is prepared still: repair, then
+// resolve it again); or at once CLONE_GROUP_ERR_INVALID (also: `commit` is
+// neither 0 nor 1), CLONE_GROUP_ERR_STATE (not prepared),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
+// CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_set_resolve(struct clone_group *group,
+                                uint32_t commit,
+                                uint64_t tag);
 
 #if !defined(CLONE_GROUP_NO_BARE_NAMES)
 // clone_group_host_write() under its short name.

@@ -18,6 +18,7 @@
 
 use crate::delta_map::DeltaMap;
 use crate::geometry::{Extent, ExtentRange};
+use crate::set::Prepared;
 
 /// State of a Clone. The numbers are those of the C ABI and of the superblock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -99,6 +100,8 @@ pub struct CloneRecord {
     pub identity: [u8; 16],
     /// What the fracture was given.
     pub label: [u8; 64],
+    /// What becomes of it if the set commits (R77).
+    pub prepared: Option<Prepared>,
 }
 
 impl Default for CloneRecord {
@@ -110,6 +113,7 @@ impl Default for CloneRecord {
             synced_below: 0,
             identity: [0; 16],
             label: [0; 64],
+            prepared: None,
         }
     }
 }

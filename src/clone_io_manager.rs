@@ -125,6 +125,9 @@ impl Group<'_> {
 
     /// Whether hosts may do this to the LU in its present state.
     fn check_access(&self, operation: HostOperation, lu: u32) -> Result<(), Error> {
+        if self.record.prepared {
+            return Err(Error::Prepared);
+        }
         if lu == SOURCE {
             return if self.record.source_invalid { Err(Error::SourceInvalid) } else { Ok(()) };
         }

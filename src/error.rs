@@ -110,6 +110,7 @@ errors! {
     NotReady = -1017, "CLONE_GROUP_ERR_NOT_READY", "the group is not ready; format or recover it, and poll until that is done";
     Closed = -1018, "CLONE_GROUP_ERR_CLOSED", "the group is closing or closed; destroy it, create and recover it to go on";
     NoRequest = -1019, "CLONE_GROUP_ERR_NO_REQUEST", "no waiting request has this tag; it is done, or already submitted to an LU";
+    Prepared = -1020, "CLONE_GROUP_ERR_PREPARED", "the outcome of a set of groups is not known; ask its other groups, then call clone_group_set_resolve()";
     Internal = -1099, "CLONE_GROUP_ERR_INTERNAL", "a defect of the library was caught; destroy the group, then create and recover it";
 }
 

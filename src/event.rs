@@ -39,6 +39,10 @@ pub enum EventKind {
     Canceled,
     /// The mixture on the Source was accepted.
     SourceAccepted,
+    /// Recovery found the group prepared for a set (R77).
+    Prepared,
+    /// The set of a prepared group is resolved.
+    SetResolved,
 }
 
 impl EventKind {
@@ -116,6 +120,15 @@ impl EventKind {
                 c"CLONE_GROUP_EVENT_SOURCE_ACCEPTED",
                 c"the Source was accepted as it is: hosts are served again",
             ),
+            EventKind::Prepared => (
+                19,
+                1,
+                c"CLONE_GROUP_EVENT_PREPARED",
+                c"the outcome of a set is not known: ask its other groups, then resolve it",
+            ),
+            EventKind::SetResolved => {
+                (20, 2, c"CLONE_GROUP_EVENT_SET_RESOLVED", c"a set is resolved: hosts are served again")
+            }
         }
     }
 }

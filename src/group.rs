@@ -24,6 +24,7 @@ use crate::operation::Activity;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
 use crate::request::{Request, RequestStage};
+use crate::set::Membership;
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
@@ -120,6 +121,8 @@ pub struct Group<'a> {
     pub(crate) activity: Activity,
     /// The label of the fracture under way.
     pub(crate) label: [u8; 64],
+    /// The set that the operation under way, or asked for, belongs to (R77).
+    pub(crate) membership: Option<Membership>,
     /// What was asked for and has not begun.
     pub(crate) asked_for: Option<(Operation, u64)>,
     /// The state of a Clone changed by itself: the superblock should say so.
@@ -197,6 +200,7 @@ impl<'a> Group<'a> {
             sweeper: memory.sweeper,
             activity: Activity::None,
             label: [0; 64],
+            membership: None,
             asked_for: None,
             record_due: false,
             operations_unreported: 0,
@@ -344,6 +348,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn finish_operation(&mut self, tag: u64, status: i32) {
+        self.leave_set(status);
         self.operations_unreported = self.operations_unreported.saturating_add(1);
         self.notices.push(Notice::Operation { tag, status });
     }
@@ -671,6 +676,7 @@ impl<'a> Group<'a> {
             || self.queue.changed && !self.queue.is_empty()
             || self.completions.any_arrived()
             || self.moved
+            || self.waits_for_members()
             || self.copies_allowed && self.copy_budget == 0 && self.has_background_work();
         if more {
             error::MORE

@@ -103,8 +103,10 @@ impl<'a> IntentSweeper<'a> {
 
 impl Group<'_> {
     pub(crate) fn advance_sweeper(&mut self) {
-        let stopped =
-            self.metadata_failed || self.gate_closed || self.state != crate::group::GroupState::Ready;
+        let stopped = self.metadata_failed
+            || self.gate_closed
+            || self.state != crate::group::GroupState::Ready
+            || self.record.prepared;
         match self.sweeper.stage {
             SweepStage::Idle if !self.sweeper.requested.is_empty() && !stopped => {
                 let Range { start, end } = core::mem::take(&mut self.sweeper.requested);

@@ -63,6 +63,7 @@ mod recovery;
 mod repair;
 mod request;
 mod reverse_synchronization;
+mod set;
 mod start;
 mod statistics;
 mod superblock;

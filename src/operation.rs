@@ -74,6 +74,11 @@ pub enum Operation {
         /// Its number.
         lu: u32,
     },
+    /// Say how a set ended that the group is prepared for (R77).
+    ResolveSet {
+        /// It was committed.
+        commit: bool,
+    },
 }
 
 /// What runs.
@@ -105,6 +110,7 @@ impl Group<'_> {
         if self.asked_for.is_some() || self.tag_under_way().is_some() || self.operations_unreported > 0 {
             return Err(Error::Busy);
         }
+        self.check_unresolved(operation)?;
         if let Some(change) = self.change_for(operation)? {
             self.check_change(change)?;
         }
@@ -133,6 +139,9 @@ impl Group<'_> {
 
     /// Aborts an operation that still waits; the gate opens again (R76).
     pub(crate) fn abort_operation(&mut self, tag: u64) -> bool {
+        if let Some(aborted) = self.abort_member(tag) {
+            return aborted;
+        }
         if self.asked_for.is_some_and(|(_, asked)| asked == tag) {
             self.asked_for = None;
             self.finish_operation(tag, Error::Canceled.status());
@@ -153,7 +162,7 @@ impl Group<'_> {
         }
     }
 
-    fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
+    pub(crate) fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
         let clone = |lu: u32| {
             if (1..=self.config.clones_max).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
         };
@@ -175,6 +184,7 @@ impl Group<'_> {
             Operation::Cancel { lu } => self.change_to_cancel(clone(lu)?)?,
             Operation::AcceptSource => Change::AcceptSource,
             Operation::Retarget { lu } => Change::Retarget(self.record.restoring, clone(lu)?),
+            Operation::ResolveSet { commit } => return self.resolution(commit),
         };
         Ok(Some(change))
     }
@@ -269,7 +279,7 @@ impl Group<'_> {
 
     /// What was asked for comes first, then what the copies bring about.
     fn begin_next(&mut self) {
-        if self.state != GroupState::Ready {
+        if self.state != GroupState::Ready || self.is_being_asked() {
             return;
         }
         if let Some((operation, tag)) = self.asked_for.take() {
@@ -298,6 +308,9 @@ impl Group<'_> {
     fn change_due(&mut self) -> Option<Change> {
         if core::mem::take(&mut self.record_due) {
             return Some(Change::Record);
+        }
+        if self.record.prepared {
+            return None;
         }
         if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {
             return Some(Change::FinishRestore(lu));

@@ -39,6 +39,8 @@ pub struct GroupInfo {
     pub persistent_delta_extents: u64,
     pub requests: u32,
     pub cod_queue_depth: u32,
+    pub set_id: u64,
+    pub prepared: bool,
 }
 
 /// State of a Clone: see `clone_group_clone_info`.
@@ -81,6 +83,8 @@ impl Group<'_> {
             persistent_delta_extents: self.persistent.bits.count(),
             requests: self.requests_used(),
             cod_queue_depth: self.queue.depth(&self.requests),
+            set_id: self.record.set_id,
+            prepared: self.record.prepared,
         }
     }
 

@@ -5,7 +5,8 @@
 //! What it makes of the maps: D of every Clone is G. In a restore, P counts if its page is of this restore
 //! (R9), and takes its extents out of D of the Clone that is restored from (R7). A Clone that was never
 //! synchronized to the end also differs from `synced_below` on (R73). A Clone that was Synchronized and
-//! has a bit in D comes up Synchronizing: the Source is right (R58).
+//! has a bit in D comes up Synchronizing: the Source is right (R58). A group that is prepared for a set serves nobody
+//! until the set is resolved (R77).
 
 use crate::clone::CloneState;
 use crate::error::{self, Error};
@@ -95,7 +96,7 @@ impl Group<'_> {
             return Err(Error::MetadataDamaged);
         }
         self.record = record;
-        Ok(())
+        self.check_prepared()
     }
 
     pub(crate) fn advance_recovery(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
@@ -298,6 +299,7 @@ impl Group<'_> {
                 clone.delta.bits.set_range(slice.intersection(unproven));
             }
         }
+        self.forget_stale_intents(slice);
         if end.0 < self.geometry().extents() {
             start.stage = StartStage::Filling(end);
             return;
@@ -314,6 +316,7 @@ impl Group<'_> {
         if let Some(lu) = self.onto_source() {
             self.begin_copy_progress(lu);
         }
+        self.tell_prepared();
         if start.abandoning {
             start.stage = StartStage::Committing;
             self.begin_commit(Change::Record, buffers);

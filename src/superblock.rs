@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::geometry::index;
 use crate::map_page::{Reader, Writer};
+use crate::set::Prepared;
 
 /// Version of the durable format.
 pub const FORMAT_VERSION: u32 = 1;
@@ -19,8 +20,11 @@ const FLAG_PAUSED: u32 = 0x1;
 const FLAG_SOURCE_INVALID: u32 = 0x2;
 /// Incompatible feature: one column for each Clone.
 const FEATURE_MAP_PER_CLONE: u32 = 0x1;
+const FLAG_PREPARED: u32 = 0x4;
 const RECORD_FULL: u32 = 0x1;
 const RECORD_FAILED: u32 = 0x2;
+const RECORD_PREPARED_FRACTURE: u32 = 0x4;
+const RECORD_PREPARED_RESTORE: u32 = 0x8;
 const RECORDS_AT: usize = 128;
 const SEQUENCE_AT: usize = 32;
 
@@ -39,6 +43,10 @@ pub struct GroupRecord {
     pub source_invalid: bool,
     /// Identity of the Source.
     pub source_identity: [u8; 16],
+    /// The set that the group is prepared for, or the last one that it committed; 0 if none (R77).
+    pub set_id: u64,
+    /// Prepared: the outcome of the set is not known.
+    pub prepared: bool,
 }
 
 /// Bytes of a superblock for so many Clones.
@@ -66,7 +74,11 @@ pub fn encode(
     writer.u32(0);
     writer.u32(0);
     writer.u32(flag(config.map_per_clone, FEATURE_MAP_PER_CLONE));
-    writer.u32(flag(group.paused, FLAG_PAUSED) | flag(group.source_invalid, FLAG_SOURCE_INVALID));
+    writer.u32(
+        flag(group.paused, FLAG_PAUSED)
+            | flag(group.source_invalid, FLAG_SOURCE_INVALID)
+            | flag(group.prepared, FLAG_PREPARED),
+    );
     writer.u64(config.geometry.lu_blocks());
     writer.u32(config.geometry.block_bytes());
     writer.u32(config.geometry.extent_blocks());
@@ -77,12 +89,17 @@ pub fn encode(
     writer.u64(group.restore_generation);
     writer.u32(group.restoring);
     writer.u32(group.reversing);
-    writer.u64(0);
+    writer.u64(group.set_id);
     writer.put(&group.source_identity);
     for (number, clone) in clones.enumerate() {
         writer.at = record_at(number);
         writer.u32(clone.state.number());
-        writer.u32(flag(clone.full, RECORD_FULL) | flag(clone.failed, RECORD_FAILED));
+        writer.u32(
+            flag(clone.full, RECORD_FULL)
+                | flag(clone.failed, RECORD_FAILED)
+                | flag(clone.prepared == Some(Prepared::Fracture), RECORD_PREPARED_FRACTURE)
+                | flag(clone.prepared == Some(Prepared::Restore), RECORD_PREPARED_RESTORE),
+        );
         writer.u64(clone.synced_below);
         writer.put(&clone.identity);
         writer.put(&clone.label);
@@ -184,7 +201,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
     let restore_generation = reader.u64()?;
     let restoring = reader.u32()?;
     let reversing = reader.u32()?;
-    reader.at = reader.at.saturating_add(8);
+    let set_id = reader.u64()?;
     Some(Ok(GroupRecord {
         restore_generation,
         restoring,
@@ -192,6 +209,8 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         paused: flags & FLAG_PAUSED != 0,
         source_invalid: flags & FLAG_SOURCE_INVALID != 0,
         source_identity: reader.bytes16()?,
+        set_id,
+        prepared: flags & FLAG_PREPARED != 0,
     }))
 }
 
@@ -204,10 +223,21 @@ pub fn decode_clone(image: &[u8], number: usize) -> Option<CloneRecord> {
         state,
         full: flags & RECORD_FULL != 0,
         failed: flags & RECORD_FAILED != 0,
+        prepared: prepared(flags)?,
         synced_below: reader.u64()?,
         identity: reader.bytes16()?,
         label: reader.array()?,
     })
+}
+
+/// What a record is prepared for; nobody is prepared for both.
+fn prepared(flags: u32) -> Option<Option<Prepared>> {
+    match (flags & RECORD_PREPARED_FRACTURE != 0, flags & RECORD_PREPARED_RESTORE != 0) {
+        (false, false) => Some(None),
+        (true, false) => Some(Some(Prepared::Fracture)),
+        (false, true) => Some(Some(Prepared::Restore)),
+        (true, true) => None,
+    }
 }
 
 fn record_at(number: usize) -> usize {

@@ -34,7 +34,7 @@ impl Group<'_> {
     }
 
     fn may_sync(&self) -> bool {
-        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed
+        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed && !self.record.prepared
     }
 
     fn has_sync_slot(&self) -> bool {

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! While the gate is closed, new host requests wait and those under way finish (R34, R53, R55). An
-//! operation that waits in a drain can be aborted by its tag; then the gate opens again (R76).
+//! operation that waits in a drain can be aborted by its tag; then the gate opens again (R76). What a member of
+//! a set does between Flushing and Committing stands in `set.rs`.
 
 use crate::clone::{CloneRecord, CloneState};
 use crate::error::{self, Error};
@@ -19,6 +20,7 @@ use crate::group::{Group, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
+use crate::set::Prepared;
 use crate::superblock::GroupRecord;
 
 /// A change of the durable state. Each is one superblock.
@@ -62,6 +64,10 @@ pub enum Change {
     Retarget(u32, u32),
     /// The mixture on the Source is accepted (R38).
     AcceptSource,
+    /// The group is prepared to do this with the Clone, together with other groups (R77).
+    Prepare(Prepared, u32),
+    /// The group is not prepared any more: the set was aborted.
+    Release,
 }
 
 /// How far a change is.
@@ -78,6 +84,12 @@ pub enum TransitionStage {
     /// It is durable; the gate is still closed. Maps that the change empties are walked, a slice at a time, from this
     /// extent on.
     Applying(Extent),
+    /// In a set: the superblock that says prepared is written.
+    Declaring,
+    /// In a set: the other members have not all voted.
+    Voting,
+    /// In a set that failed: the superblock that takes it back is written; then this is the status.
+    Releasing(i32),
 }
 
 /// A change under way.
@@ -121,6 +133,9 @@ impl Group<'_> {
     }
 
     pub(crate) fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
+        if let Err(error) = self.check_set(&transition) {
+            return self.end_transition(transition, error.status());
+        }
         let next = match transition.stage {
             TransitionStage::Preparing(from) => self.prepare(transition.change, from),
             TransitionStage::Draining => self.drain(transition.change),
@@ -131,6 +146,9 @@ impl Group<'_> {
                 Some(status) => Err(Error::from_status(status)),
             },
             TransitionStage::Applying(from) => return self.committed(transition, from),
+            TransitionStage::Declaring => self.declare(buffers),
+            TransitionStage::Voting => Ok(self.await_votes(transition.change, buffers)),
+            TransitionStage::Releasing(status) => self.released(status),
         };
         match next {
             Ok(stage) => self.activity = Activity::Transition(Transition { stage, ..transition }),
@@ -237,6 +255,8 @@ impl Group<'_> {
     /// What must be durable before the superblock says so.
     fn must_flush(&self, change: Change, lu: u32) -> bool {
         match change {
+            // It was flushed when it was prepared, and nothing was written since.
+            _ if self.record.prepared => false,
             // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
             // it (docs/protocol.md, N1).
@@ -285,14 +305,13 @@ impl Group<'_> {
         if matches!(change, Change::FinishRestore(_)) && !self.restore_is_over() {
             return Err(Error::State);
         }
-        self.begin_commit(change, buffers);
-        Ok(TransitionStage::Committing)
+        Ok(self.commit_or_declare(change, buffers))
     }
 
     /// The record of a Clone after the change.
     pub(crate) fn clone_after(&self, change: Change, lu: u32) -> CloneRecord {
         let now = self.clone(lu).record;
-        match change {
+        let after = match change {
             Change::AddClone(clone) if clone == lu => CloneRecord {
                 state: CloneState::OutOfSync,
                 full: true,
@@ -340,13 +359,14 @@ impl Group<'_> {
             }
             Change::Retarget(_, clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             _ => now,
-        }
+        };
+        self.clone_set_after(change, lu, after)
     }
 
     /// The record of the group after the change.
     pub(crate) fn group_after(&self, change: Change) -> GroupRecord {
         let now = self.record;
-        match change {
+        let after = match change {
             Change::StartRestore(lu) => GroupRecord {
                 restoring: lu,
                 restore_generation: now.restore_generation.saturating_add(1),
@@ -372,7 +392,8 @@ impl Group<'_> {
             Change::Pause => GroupRecord { paused: true, ..now },
             Change::Resume => GroupRecord { paused: false, ..now },
             _ => now,
-        }
+        };
+        self.set_after(change, after)
     }
 
     /// Memory says what the superblock says.
@@ -382,6 +403,7 @@ impl Group<'_> {
             let clone = self.clone_mut(lu);
             clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns);
         }
+        self.note_resolution(change);
         self.record = self.group_after(change);
         for lu in 1..=self.config.clones_max {
             let after = self.clone_after(change, lu);
@@ -460,7 +482,12 @@ impl Group<'_> {
                     self.clone_mut(lu).restart_pass();
                 }
             }
-            Change::AddClone(_) | Change::SyncedBelow(..) | Change::Pause | Change::Record => {}
+            Change::AddClone(_)
+            | Change::SyncedBelow(..)
+            | Change::Pause
+            | Change::Record
+            | Change::Prepare(..)
+            | Change::Release => {}
         }
         // Which bits a write needs depends on the states: no extent passes any more (R71).
         if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {

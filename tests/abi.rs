@@ -119,9 +119,13 @@ fn rust_layout() -> Vec<String> {
         clone_group_lu {
             struct_size, flags, identity,
         }
+        clone_group_set {
+            struct_size, reserved, id, opaque,
+        }
         clone_group_info {
             struct_size, state, conditions, restoring_lu, extents_total, restore_generation,
             protected_restore_extents, persistent_delta_extents, requests, cod_queue_depth, reversing_lu, reserved,
+            set_id,
         }
         clone_group_clone_info {
             struct_size, lu, state, conditions, extents_left, extents_copied, extents_failed,
@@ -233,6 +237,7 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_ERR_NOT_READY,
         CLONE_GROUP_ERR_CLOSED,
         CLONE_GROUP_ERR_NO_REQUEST,
+        CLONE_GROUP_ERR_PREPARED,
         CLONE_GROUP_ERR_INTERNAL,
         CLONE_GROUP_LU_SOURCE,
         CLONE_GROUP_LU_NONE,
@@ -269,6 +274,7 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_CONDITION_STALLED,
         CLONE_GROUP_CONDITION_FAILED,
         CLONE_GROUP_CONDITION_RESTORABLE,
+        CLONE_GROUP_CONDITION_PREPARED,
         CLONE_GROUP_CLONE_ABSENT,
         CLONE_GROUP_CLONE_OUT_OF_SYNC,
         CLONE_GROUP_CLONE_SYNCHRONIZING,
@@ -292,9 +298,12 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_EVENT_GROUP_STATE,
         CLONE_GROUP_EVENT_CANCELED,
         CLONE_GROUP_EVENT_SOURCE_ACCEPTED,
+        CLONE_GROUP_EVENT_PREPARED,
+        CLONE_GROUP_EVENT_SET_RESOLVED,
         CLONE_GROUP_MAP_DELTA,
         CLONE_GROUP_MAP_PROTECTED_RESTORE,
         CLONE_GROUP_MAP_PERSISTENT_DELTA,
+        CLONE_GROUP_SET_GROUPS_MAX,
     ]
     .to_vec()
 }

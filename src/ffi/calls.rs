@@ -228,7 +228,9 @@ pub unsafe extern "C" fn clone_group_format(group: *mut clone_group, flags: u32,
 
 /// Loads a group from the persistent area and resumes what was interrupted: a
 /// restore goes on, with everything that hosts wrote (R57). Writes nothing before
-/// it is done; a power loss during Recovery changes nothing (R58).
+/// it is done; a power loss during Recovery changes nothing (R58). A group whose
+/// set was cut short comes up with CLONE_GROUP_CONDITION_PREPARED and serves no
+/// hosts before clone_group_set_resolve().
 /// `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
 ///
 /// Context: any thread.

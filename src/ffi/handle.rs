@@ -242,6 +242,8 @@ pub(super) unsafe fn destroy(handle: *mut Handle) -> Result<i32, Error> {
     if live.polling.load(Ordering::Acquire) || live.locked(|group| group.devices_busy()) {
         return Err(Error::Busy);
     }
+    // The others would wait for its vote in vain.
+    live.locked(|group| group.leave_set(Error::Canceled.status()));
     live.live.store(0, Ordering::Release);
     let allocated = live.allocated;
     release(allocated);

@@ -12,7 +12,7 @@ use crate::query::{CloneInfo, GroupInfo, LuInfo, MapKind};
 use crate::statistics::Statistics;
 
 /// The size of a struct as its first field says.
-fn size_field<T>() -> u32 {
+pub(super) fn size_field<T>() -> u32 {
     count32(crate::geometry::count(size_of::<T>()))
 }
 
@@ -255,7 +255,8 @@ pub(super) fn group_info(info: GroupInfo, poisoned: bool) -> clone_group_info {
         conditions: flag(info.metadata_failed, CLONE_GROUP_CONDITION_METADATA_FAILED)
             | flag(info.paused, CLONE_GROUP_CONDITION_PAUSED)
             | flag(info.source_invalid, CLONE_GROUP_CONDITION_SOURCE_INVALID)
-            | flag(poisoned, CLONE_GROUP_CONDITION_POISONED),
+            | flag(poisoned, CLONE_GROUP_CONDITION_POISONED)
+            | flag(info.prepared, CLONE_GROUP_CONDITION_PREPARED),
         restoring_lu: info.restoring,
         extents_total: info.extents,
         restore_generation: info.restore_generation,
@@ -265,6 +266,7 @@ pub(super) fn group_info(info: GroupInfo, poisoned: bool) -> clone_group_info {
         cod_queue_depth: info.cod_queue_depth,
         reversing_lu: info.reversing,
         reserved: 0,
+        set_id: info.set_id,
     }
 }
 

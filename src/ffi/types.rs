@@ -92,6 +92,9 @@ pub const CLONE_GROUP_ERR_NOT_READY: i32 = -1017;
 pub const CLONE_GROUP_ERR_CLOSED: i32 = -1018;
 /// No waiting request has this tag.
 pub const CLONE_GROUP_ERR_NO_REQUEST: i32 = -1019;
+/// The group is prepared for a set whose outcome it does not know: ask the other
+/// groups of the set, then call clone_group_set_resolve() (R77).
+pub const CLONE_GROUP_ERR_PREPARED: i32 = -1020;
 /// A defect of the library was caught. The group refuses everything from now
 /// on; its durable state is as after a power loss. Destroy and recover it.
 pub const CLONE_GROUP_ERR_INTERNAL: i32 = -1099;
@@ -188,6 +191,9 @@ pub const CLONE_GROUP_CONDITION_POISONED: u32 = 0x8;
 pub const CLONE_GROUP_CONDITION_STALLED: u32 = 0x10;
 /// Condition of a Clone: a mirrored write or a flush of it failed (R52).
 pub const CLONE_GROUP_CONDITION_FAILED: u32 = 0x20;
+/// Condition of a group: it is prepared for a set whose outcome it does not
+/// know. Hosts are not served until clone_group_set_resolve() (R77).
+pub const CLONE_GROUP_CONDITION_PREPARED: u32 = 0x40;
 
 /// Condition of a Clone: clone_group_protected_restore() from it is allowed now;
 /// extents_left is how many extents it would copy.
@@ -249,6 +255,13 @@ pub const CLONE_GROUP_EVENT_CANCELED: u32 = 15;
 /// Event: the Source was accepted as a canceled restore left it, and is served
 /// again: the moment for a SCSI unit attention.
 pub const CLONE_GROUP_EVENT_SOURCE_ACCEPTED: u32 = 17;
+/// Event: the group is prepared for a set whose outcome it does not know: after
+/// Recovery, or because it could not write the outcome down. `value` is the id of
+/// the set, `lu` the Clone.
+pub const CLONE_GROUP_EVENT_PREPARED: u32 = 19;
+/// Event: the set is resolved, and hosts are served again. `value` is 1 if it was
+/// committed, 0 if it was aborted.
+pub const CLONE_GROUP_EVENT_SET_RESOLVED: u32 = 20;
 
 // -------------------------------------------------------------------- maps
 
@@ -457,6 +470,25 @@ pub struct clone_group_ops {
     pub log: Option<unsafe extern "C" fn(context: *mut c_void, level: u32, text: *const c_char)>,
 }
 
+/// Groups that may be in one set.
+pub const CLONE_GROUP_SET_GROUPS_MAX: u32 = 1023;
+
+/// What the groups of one call of clone_group_set_fracture() or
+/// clone_group_set_protected_restore() share. The caller's memory; its content
+/// is the library's: only clone_group_set_init() writes it. It must stay where it
+/// is until the call has returned and `done` was called on every group.
+#[repr(C)]
+pub struct clone_group_set {
+    /// Size of this struct as the caller knows it, in bytes.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The id, as superblocks have it.
+    pub id: u64,
+    /// How the set stands.
+    pub opaque: [u64; 4],
+}
+
 /// State of a group.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -486,6 +518,9 @@ pub struct clone_group_info {
     pub reversing_lu: u32,
     /// 0.
     pub reserved: u32,
+    /// The id of the last set that the group committed, or, with
+    /// CLONE_GROUP_CONDITION_PREPARED, of the one that it is prepared for. 0: none.
+    pub set_id: u64,
 }
 
 /// State of a Clone.

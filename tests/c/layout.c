@@ -105,6 +105,15 @@ static void print_lu(void)
     FIELD(clone_group_lu, identity);
 }
 
+static void print_set(void)
+{
+    STRUCT(clone_group_set);
+    FIELD(clone_group_set, struct_size);
+    FIELD(clone_group_set, reserved);
+    FIELD(clone_group_set, id);
+    FIELD(clone_group_set, opaque);
+}
+
 static void print_info(void)
 {
     STRUCT(clone_group_info);
@@ -120,6 +129,7 @@ static void print_info(void)
     FIELD(clone_group_info, cod_queue_depth);
     FIELD(clone_group_info, reversing_lu);
     FIELD(clone_group_info, reserved);
+    FIELD(clone_group_info, set_id);
 }
 
 static void print_clone_info(void)
@@ -186,6 +196,7 @@ int main(void)
     print_event();
     print_ops();
     print_lu();
+    print_set();
     print_info();
     print_clone_info();
     print_lu_info();

@@ -295,6 +295,7 @@ static void check_null_group(void)
     REFUSED(clone_group_cod_poll(NULL, 1));
     REFUSED(clone_group_sync_step(NULL, 1));
     REFUSED(clone_group_io_complete(NULL, 1, 0));
+    REFUSED(clone_group_set_resolve(NULL, 1, 1));
     REFUSED(clone_group_query(NULL, &info));
     REFUSED(clone_group_clone_query(NULL, 1, &clone));
     REFUSED(clone_group_lu_query(NULL, 1, NULL));
@@ -525,6 +526,64 @@ static void check_administration(void)
                  clone_group_io_complete(group, UINT64_MAX, 0));
 }
 
+// Several groups at once: every pointer, the count, the set, and the groups.
+static void check_sets(void)
+{
+    struct clone_group *groups[2];
+    struct clone_group *none = NULL;
+    uint32_t lus[3] = {1, 1, 1};
+    uint64_t words[(sizeof(struct clone_group_set) + 15) / 8];
+    struct clone_group_set *odd =
+        (struct clone_group_set *)(void *)((unsigned char *)words + 1);
+    struct clone_group_set set;
+
+    groups[0] = array.group;
+    groups[1] = array.group;
+    memset(&set, 0, sizeof set);
+    REFUSED(clone_group_set_init(NULL, sizeof set, 1));
+    REFUSED(clone_group_set_init(odd, sizeof set, 1));
+    REFUSED(clone_group_set_init(&set, sizeof set, 0));
+    CHECK_STATUS(CLONE_GROUP_ERR_STRUCT_SIZE,
+                 clone_group_set_init(&set, sizeof set - 1, 1));
+    CHECK_EQUAL(0, set.struct_size);
+    // A set that was not filled.
+    CHECK_STATUS(CLONE_GROUP_ERR_STRUCT_SIZE,
+                 clone_group_set_protected_restore(groups, lus, 1, &set, 1));
+    CHECK_STATUS(CLONE_GROUP_OK, clone_group_set_init(&set, sizeof set, 1));
+    REFUSED(clone_group_set_protected_restore(NULL, lus, 1, &set, 1));
+    REFUSED(clone_group_set_protected_restore(groups, NULL, 1, &set, 1));
+    REFUSED(clone_group_set_protected_restore(groups, lus, 0, &set, 1));
+    REFUSED(clone_group_set_protected_restore(
+        groups, lus, CLONE_GROUP_SET_GROUPS_MAX + 1, &set, 1));
+    REFUSED(clone_group_set_protected_restore(groups, lus, 1, NULL, 1));
+    REFUSED(clone_group_set_protected_restore(groups, lus, 1, odd, 1));
+    REFUSED(clone_group_set_protected_restore(
+        groups, (const uint32_t *)(const void *)((unsigned char *)lus + 1), 1,
+        &set, 1));
+    REFUSED(clone_group_set_protected_restore(&none, lus, 1, &set, 1));
+    REFUSED(clone_group_set_fracture(NULL, lus, 1, &set, NULL, 1));
+    REFUSED(clone_group_set_fracture(groups, NULL, 1, &set, NULL, 1));
+    REFUSED(clone_group_set_fracture(groups, lus, 0, &set, NULL, 1));
+    REFUSED(clone_group_set_fracture(groups, lus, 1, NULL, NULL, 1));
+    // The same group twice; and it is free again afterwards.
+    REFUSED(clone_group_set_protected_restore(groups, lus, 2, &set, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE,
+                 clone_group_set_fracture(groups, lus, 1, &set, NULL, 1));
+    lus[0] = 4;
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                 clone_group_set_protected_restore(groups, lus, 1, &set, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                 clone_group_set_fracture(groups, lus, 1, &set, NULL, 1));
+    lus[0] = 2;
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_CONSISTENT,
+                 clone_group_set_fracture(groups, lus, 1, &set, NULL, 1));
+    REFUSED(clone_group_set_resolve(array.group, 2, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE,
+                 clone_group_set_resolve(array.group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE,
+                 clone_group_set_resolve(array.group, 0, 1));
+}
+
 // A running group: Clone 1 fractured and changed, 2 added, 3 only attached.
 static void build(void)
 {
@@ -584,6 +643,7 @@ int main(int argc, char **argv)
     check_maps();
     check_host();
     check_administration();
+    check_sets();
     CHECK_EQUAL(CLONE_GROUP_OK, array_poll(&array, 8));
     look(&after);
     CHECK_EQUAL(0, memcmp(&before, &after, sizeof before));

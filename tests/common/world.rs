@@ -924,6 +924,7 @@ impl Inner {
             CLONE_GROUP_ERR_CANCELED,
             CLONE_GROUP_ERR_NO_LU,
             CLONE_GROUP_ERR_SOURCE_INVALID,
+            CLONE_GROUP_ERR_PREPARED,
         ];
         refused.contains(&status)
             || self.fault_seen && status == -5

@@ -58,6 +58,7 @@ CLONE_GROUP_ERR_STRUCT_SIZE = -1016
 CLONE_GROUP_ERR_NOT_READY = -1017
 CLONE_GROUP_ERR_CLOSED = -1018
 CLONE_GROUP_ERR_NO_REQUEST = -1019
+CLONE_GROUP_ERR_PREPARED = -1020
 CLONE_GROUP_ERR_INTERNAL = -1099
 CLONE_GROUP_LU_SOURCE = 0
 CLONE_GROUP_LU_NONE = 4294967295
@@ -94,6 +95,7 @@ CLONE_GROUP_CONDITION_POISONED = 8
 CLONE_GROUP_CONDITION_STALLED = 16
 CLONE_GROUP_CONDITION_FAILED = 32
 CLONE_GROUP_CONDITION_RESTORABLE = 256
+CLONE_GROUP_CONDITION_PREPARED = 64
 CLONE_GROUP_CLONE_ABSENT = 0
 CLONE_GROUP_CLONE_OUT_OF_SYNC = 1
 CLONE_GROUP_CLONE_SYNCHRONIZING = 2
@@ -117,9 +119,12 @@ CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED = 18
 CLONE_GROUP_EVENT_GROUP_STATE = 21
 CLONE_GROUP_EVENT_CANCELED = 15
 CLONE_GROUP_EVENT_SOURCE_ACCEPTED = 17
+CLONE_GROUP_EVENT_PREPARED = 19
+CLONE_GROUP_EVENT_SET_RESOLVED = 20
 CLONE_GROUP_MAP_DELTA = 1
 CLONE_GROUP_MAP_PROTECTED_RESTORE = 2
 CLONE_GROUP_MAP_PERSISTENT_DELTA = 3
+CLONE_GROUP_SET_GROUPS_MAX = 1023
 
 # ----------------------------------------------------------------- structs
 
@@ -216,6 +221,15 @@ class clone_group_lu(Structure):
     ]
 
 
+class clone_group_set(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("id", c_uint64),
+        ("opaque", c_uint64 * 4),
+    ]
+
+
 class clone_group_info(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -230,6 +244,7 @@ class clone_group_info(Structure):
         ("cod_queue_depth", c_uint32),
         ("reversing_lu", c_uint32),
         ("reserved", c_uint32),
+        ("set_id", c_uint64),
     ]
 
 
@@ -354,6 +369,16 @@ PROTOTYPES = {
         c_int32,
         [GROUP, c_uint32, c_uint32, c_uint64, c_uint64, POINTER(c_uint8), c_uint64],
     ),
+    "clone_group_set_init": (c_int32, [POINTER(clone_group_set), c_uint32, c_uint64]),
+    "clone_group_set_fracture": (
+        c_int32,
+        [POINTER(GROUP), POINTER(c_uint32), c_uint32, POINTER(clone_group_set), POINTER(c_uint8), c_uint64],
+    ),
+    "clone_group_set_protected_restore": (
+        c_int32,
+        [POINTER(GROUP), POINTER(c_uint32), c_uint32, POINTER(clone_group_set), c_uint64],
+    ),
+    "clone_group_set_resolve": (c_int32, [GROUP, c_uint32, c_uint64]),
     "host_write": (c_int32, [GROUP, c_uint32, c_uint64, c_uint64, c_void_p, c_uint32, c_uint64]),
     "cod_poll": (c_int32, [GROUP, c_uint32]),
     "sync_step": (c_int32, [GROUP, c_uint32]),
