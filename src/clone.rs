@@ -122,6 +122,8 @@ pub struct Clone<'a> {
     pub single_below: u64,
     /// Extents copied since the copy began or was resumed.
     pub copied: u64,
+    /// Those of them that were equal already, and were not written.
+    pub skipped: u64,
     /// Extents that failed in this pass.
     pub failed_extents: u64,
     /// The lowest of them.

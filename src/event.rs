@@ -31,6 +31,10 @@ pub enum EventKind {
     CallbackResult,
     /// Events were lost.
     Lost,
+    /// Verify found an extent that differs though its Delta Map says that it does not.
+    Mismatch,
+    /// A Verify is over.
+    Verified,
 }
 
 impl EventKind {
@@ -90,6 +94,13 @@ impl EventKind {
                 c"a callback or a completion returned a number that means nothing",
             ),
             EventKind::Lost => (12, 1, c"CLONE_GROUP_EVENT_LOST", c"events were lost"),
+            EventKind::Mismatch => (
+                13,
+                0,
+                c"CLONE_GROUP_EVENT_MISMATCH",
+                c"an extent of the Clone differs from the Source, and the Delta Map does not say so",
+            ),
+            EventKind::Verified => (14, 2, c"CLONE_GROUP_EVENT_VERIFIED", c"a Verify is over"),
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::request::{Request, RequestStage};
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
+use crate::verify::{Verify, VerifyStage};
 
 pub use crate::operation::Operation;
 
@@ -66,6 +67,14 @@ pub enum Action {
     },
     /// Tell the controller what happened.
     Event(Event),
+    /// Compare the halves of a copy buffer, then report it to [`Group::compared`]. It may take long, so it is done
+    /// without the lock.
+    Compare {
+        /// The copy.
+        copy: u16,
+        /// Bytes of each half.
+        length: Bytes,
+    },
 }
 
 /// All memory of a group, carved out of the workspace.
@@ -141,6 +150,7 @@ pub struct Group<'a> {
     pub(crate) cod_single: ExtentRange,
     /// Where the Sync Engine goes on among the Clones.
     pub(crate) sync_turn: u32,
+    pub(crate) verify: Verify,
     ios: Table<'a, Io>,
     free_ios: u32,
     completions: Completions<'a>,
@@ -196,6 +206,7 @@ impl<'a> Group<'a> {
             moved: false,
             cod_single: ExtentRange::default(),
             sync_turn: 0,
+            verify: Verify::default(),
             ios: Table::new(memory.ios),
             free_ios,
             completions: memory.completions,
@@ -286,6 +297,11 @@ impl<'a> Group<'a> {
         } else {
             add(&mut self.events_lost, 1);
         }
+    }
+
+    /// Whether an event can be told that must not be lost.
+    pub(crate) fn has_event_room(&self) -> bool {
+        self.events_waiting < EVENTS_MAX
     }
 
     pub(crate) fn raise_state(&mut self, lu: u32) {
@@ -508,6 +524,7 @@ impl<'a> Group<'a> {
             Purpose::Leg(request) => self.leg_over(request, &io, status),
             Purpose::CopyRead(copy) => self.copy_read_over(copy, &io, status),
             Purpose::CopyWrite(copy) => self.copy_write_over(copy, status),
+            Purpose::CompareRead(copy) => self.compare_read_over(copy, status),
             Purpose::Flush(lu) => self.flush_over(u32::from(lu), status),
             Purpose::PageWrite(page_writer) => self.page_write_over(page_writer, status),
             Purpose::SuperblockWrite => self.superblock_write_over(status),
@@ -543,6 +560,9 @@ impl<'a> Group<'a> {
         self.advance(buffers);
         if let Some(notice) = self.next_notice() {
             return Some(notice);
+        }
+        if let Some(comparison) = self.take_comparison() {
+            return Some(comparison);
         }
         let slot = self.ready.pop()?;
         Some(Action::Io(self.offer(slot)))
@@ -585,6 +605,7 @@ impl<'a> Group<'a> {
             self.advance_sweeper();
             self.advance_copies();
             self.advance_sync_engine();
+            self.advance_verify();
             self.advance_copy_flush();
             self.start_flushes();
             self.moved = before != self.positions() || self.queue.changed;
@@ -595,8 +616,8 @@ impl<'a> Group<'a> {
     }
 
     /// Where the machines stand that may move without an I/O.
-    fn positions(&self) -> (Activity, SweepStage, CommitStage) {
-        (self.activity, self.sweeper.position(), self.writer.position())
+    fn positions(&self) -> (Activity, SweepStage, CommitStage, (VerifyStage, u64)) {
+        (self.activity, self.sweeper.position(), self.writer.position(), self.verify.position())
     }
 
     /// What a poll that has nothing more to do returns.
@@ -606,7 +627,9 @@ impl<'a> Group<'a> {
             || self.queue.changed && !self.queue.is_empty()
             || self.completions.any_arrived()
             || self.moved
-            || self.copies_allowed && self.copy_budget == 0 && self.has_background_work();
+            || self.copies_allowed
+                && self.copy_budget == 0
+                && (self.has_background_work() || self.has_verify_work());
         if more {
             error::MORE
         } else if self.is_busy() {

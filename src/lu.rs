@@ -35,6 +35,8 @@ pub struct Lu {
     failed_status: i32,
     /// A flush of the library itself failed: the next host flush must say so (R24).
     pub owed_status: i32,
+    /// A flush of it failed since it was attached: what it returns to a read may not be what it would keep (R24).
+    pub flush_failed: bool,
 }
 
 /// How a ticket stands.
@@ -110,6 +112,7 @@ impl Lu {
             // too, however well that one works (R24).
             self.failed = self.failed.max(covered).max(self.wanted);
             self.failed_status = status;
+            self.flush_failed = true;
         }
     }
 }

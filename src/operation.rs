@@ -59,6 +59,15 @@ pub enum Operation {
     Pause,
     /// Let them go on, and try again what failed.
     Resume,
+    /// Compare the Clone with the Source.
+    Verify {
+        /// Its number.
+        lu: u32,
+        /// What differs is to be copied.
+        mark: bool,
+    },
+    /// End that.
+    StopVerify,
 }
 
 /// What runs.
@@ -90,6 +99,7 @@ impl Group<'_> {
         if self.asked_for.is_some() || self.tag_under_way().is_some() || self.operations_unreported > 0 {
             return Err(Error::Busy);
         }
+        self.check_verify(operation)?;
         if let Some(change) = self.change_for(operation)? {
             self.check_change(change)?;
         }
@@ -142,7 +152,9 @@ impl Group<'_> {
             Operation::Format { .. }
             | Operation::Recover { .. }
             | Operation::Close
-            | Operation::RepairMetadata => {
+            | Operation::RepairMetadata
+            | Operation::Verify { .. }
+            | Operation::StopVerify => {
                 return Ok(None);
             }
             Operation::AddClone { lu } => Change::AddClone(clone(lu)?),
@@ -249,6 +261,7 @@ impl Group<'_> {
         match (operation, self.change_for(operation)) {
             (Operation::Close, _) => self.begin_close(tag),
             (Operation::RepairMetadata, _) => self.begin_repair(tag),
+            (Operation::Verify { .. } | Operation::StopVerify, _) => self.operate_verify(operation, tag),
             (_, Ok(Some(change))) => match self.check_change(change) {
                 Ok(()) => self.begin_transition(change, Some(tag)),
                 Err(error) => self.finish_operation(tag, error.status()),

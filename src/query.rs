@@ -9,6 +9,7 @@ use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, index};
 use crate::group::{Group, GroupState};
 use crate::statistics::Statistics;
+use crate::verify::VerifyInfo;
 
 /// Which map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,6 +49,8 @@ pub struct CloneInfo {
     pub extents_copied: u64,
     pub extents_failed: u64,
     pub first_failed_extent: u64,
+    pub extents_skipped: u64,
+    pub verify: VerifyInfo,
 }
 
 impl Group<'_> {
@@ -90,6 +93,8 @@ impl Group<'_> {
             extents_copied: clone.copied,
             extents_failed: clone.failed_extents,
             first_failed_extent: clone.first_failed,
+            extents_skipped: clone.skipped,
+            verify: self.verify_info(lu),
         })
     }
 

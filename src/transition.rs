@@ -370,5 +370,6 @@ impl Group<'_> {
     fn restart_copy(&mut self, lu: u32) {
         self.clone_mut(lu).restart_pass();
         self.clone_mut(lu).copied = 0;
+        self.clone_mut(lu).skipped = 0;
     }
 }

@@ -121,7 +121,9 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
     };
     // SAFETY: the caller's promise.
     let given = unsafe { prefix(from, zero)? };
-    if given.flags & !(CLONE_GROUP_CONFIG_HOST_DURABLE | CLONE_GROUP_CONFIG_REDIRECT_READS) != 0 {
+    let known =
+        CLONE_GROUP_CONFIG_HOST_DURABLE | CLONE_GROUP_CONFIG_REDIRECT_READS | CLONE_GROUP_CONFIG_SKIP_EQUAL;
+    if given.flags & !known != 0 {
         return Err(Error::StructSize);
     }
     let or = |value: u32, default: u32| if value == 0 { default } else { value };
@@ -143,6 +145,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
         intent_extents_max: or(given.intent_extents_max, 4096),
         recopies_max: or(given.recopies_max, 3),
         group_id: given.group_id,
+        skip_equal: given.flags & CLONE_GROUP_CONFIG_SKIP_EQUAL != 0,
     };
     config.check()?;
     Ok(config)
@@ -276,13 +279,19 @@ pub(super) fn clone_info(lu: u32, info: CloneInfo) -> clone_group_clone_info {
         lu,
         state: info.record.state.number(),
         conditions: flag(info.stalled, CLONE_GROUP_CONDITION_STALLED)
-            | flag(info.record.failed, CLONE_GROUP_CONDITION_FAILED),
+            | flag(info.record.failed, CLONE_GROUP_CONDITION_FAILED)
+            | flag(info.verify.verifying, CLONE_GROUP_CONDITION_VERIFYING),
         extents_left: info.extents_left,
         extents_copied: info.extents_copied,
         extents_failed: info.extents_failed,
         first_failed_extent: info.first_failed_extent,
         identity: info.record.identity,
         label: info.record.label,
+        extents_skipped: info.extents_skipped,
+        verify_extents_left: info.verify.extents_left,
+        verify_extents_failed: info.verify.extents_failed,
+        mismatched_extents: info.verify.mismatches,
+        first_mismatched_extents: info.verify.first_mismatches,
     }
 }
 
@@ -309,6 +318,9 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
         io_errors: counters.io_errors,
         metadata_errors: counters.metadata_errors,
         cod_wait_ns_max: counters.cod_wait_ns_max,
+        skipped_extents: counters.skipped_extents,
+        verified_extents: counters.verified_extents,
+        mismatched_extents: counters.mismatched_extents,
     }
 }
 

@@ -111,6 +111,15 @@ pub const CLONE_GROUP_CONFIG_HOST_DURABLE: u32 = 0x1;
 /// are served from the Clone, and cause no copy (R16).
 pub const CLONE_GROUP_CONFIG_REDIRECT_READS: u32 = 0x2;
 
+/// Config: background copies (in both directions; not copies on demand, and not
+/// with the `copy` callback) read the target too, one extent at a time, and
+/// write nothing where it is equal already: a thin LU stays thin. A copy then
+/// costs two reads and perhaps no write. Needs a `copy_buffer_bytes` with two
+/// halves: see there. An LU of which a flush failed since it was attached is
+/// always written (R24). A target must not return data from a cache of which a
+/// flush failed before that: power off such an LU before it is attached again.
+pub const CLONE_GROUP_CONFIG_SKIP_EQUAL: u32 = 0x8;
+
 /// LU: has a volatile write cache; only a flush or FUA makes data durable.
 pub const CLONE_GROUP_LU_VOLATILE_CACHE: u32 = 0x1;
 /// LU: discarded blocks read as zeroes, always.
@@ -129,6 +138,8 @@ pub const CLONE_GROUP_FORMAT_FORCE: u32 = 0x1;
 pub const CLONE_GROUP_RECOVER_ABANDON_RESTORE: u32 = 0x1;
 /// Fracture: also during a Synchronization. The Clone becomes OutOfSync.
 pub const CLONE_GROUP_FRACTURE_ABANDON: u32 = 0x1;
+/// Verify: what differs is to be copied: see clone_group_verify().
+pub const CLONE_GROUP_VERIFY_MARK: u32 = 0x1;
 
 // -------------------------------------------------------------- operations
 
@@ -185,6 +196,8 @@ pub const CLONE_GROUP_CONDITION_POISONED: u32 = 0x8;
 pub const CLONE_GROUP_CONDITION_STALLED: u32 = 0x10;
 /// Condition of a Clone: a mirrored write or a flush of it failed (R52).
 pub const CLONE_GROUP_CONDITION_FAILED: u32 = 0x20;
+/// Condition of a Clone: a Verify of it runs.
+pub const CLONE_GROUP_CONDITION_VERIFYING: u32 = 0x80;
 
 /// Clone: no Clone has this LU number.
 pub const CLONE_GROUP_CLONE_ABSENT: u32 = 0;
@@ -231,6 +244,13 @@ pub const CLONE_GROUP_EVENT_PAGE_DAMAGED: u32 = 10;
 pub const CLONE_GROUP_EVENT_CALLBACK_RESULT: u32 = 11;
 /// Event: events were lost because they were not fetched; `value` is how many.
 pub const CLONE_GROUP_EVENT_LOST: u32 = 12;
+/// Event: a Verify found that extent `value` of `lu` differs from the Source
+/// though its Delta Map says that it does not. At most 64 in one Verify.
+pub const CLONE_GROUP_EVENT_MISMATCH: u32 = 13;
+/// Event: the Verify of `lu` is over; `value` is the number of extents that
+/// differ. `status` is CLONE_GROUP_OK, CLONE_GROUP_ERR_CANCELED (it was stopped,
+/// or the state of the Clone changed) or how the first read failed.
+pub const CLONE_GROUP_EVENT_VERIFIED: u32 = 14;
 
 // -------------------------------------------------------------------- maps
 
@@ -272,7 +292,9 @@ pub struct clone_group_config {
     pub copies_max: u32,
     /// Buffer of one copy, in bytes: a multiple of the block size, at most 16
     /// MiB. Adjoining extents up to this size become one I/O; a larger extent is
-    /// copied in pieces. Default: 1 MiB.
+    /// copied in pieces. Default: 1 MiB. clone_group_verify() and
+    /// CLONE_GROUP_CONFIG_SKIP_EQUAL need two halves that hold at least a block
+    /// and buffer_align_bytes each.
     pub copy_buffer_bytes: u32,
     /// Alignment of every buffer that the library passes to a callback: a power
     /// of two, 8 to 65536. Default 4096 (O_DIRECT, DMA).
@@ -476,7 +498,7 @@ pub struct clone_group_clone_info {
     pub lu: u32,
     /// CLONE_GROUP_CLONE_ state.
     pub state: u32,
-    /// CLONE_GROUP_CONDITION_STALLED, _FAILED.
+    /// CLONE_GROUP_CONDITION_STALLED, _FAILED, _VERIFYING.
     pub conditions: u32,
     /// Extents in which the Clone and the Source may differ. While it is
     /// synchronized or restored from: the extents left to copy.
@@ -491,6 +513,19 @@ pub struct clone_group_clone_info {
     pub identity: [u8; 16],
     /// What clone_group_fracture() was given.
     pub label: [u8; 64],
+    /// Those of `extents_copied` that were equal already, so that nothing was
+    /// written (CLONE_GROUP_CONFIG_SKIP_EQUAL).
+    pub extents_skipped: u64,
+    /// Extents that the Verify of this Clone has yet to look at; 0 if none runs.
+    pub verify_extents_left: u64,
+    /// Extents that the present or last Verify of this Clone could not read. This
+    /// and what follows is 0 when another Clone was verified since.
+    pub verify_extents_failed: u64,
+    /// Extents that differ, as the present or last Verify of this Clone found.
+    pub mismatched_extents: u64,
+    /// The lowest of them, ascending: as many as `mismatched_extents` says, at
+    /// most 4. The rest is 0.
+    pub first_mismatched_extents: [u64; 4],
 }
 
 /// Counters since create.
@@ -539,4 +574,11 @@ pub struct clone_group_statistics {
     /// Longest time that a request waited in the COD Queue, in nanoseconds; 0
     /// without a clock.
     pub cod_wait_ns_max: u64,
+    /// Extents that background copies found equal and did not write
+    /// (CLONE_GROUP_CONFIG_SKIP_EQUAL). They count in `sync_extents` too.
+    pub skipped_extents: u64,
+    /// Extents that Verify compared, to a result.
+    pub verified_extents: u64,
+    /// Extents that Verify found to differ.
+    pub mismatched_extents: u64,
 }
