@@ -125,13 +125,14 @@ fn rust_layout() -> Vec<String> {
         }
         clone_group_clone_info {
             struct_size, lu, state, conditions, extents_left, extents_copied, extents_failed,
-            first_failed_extent, identity, label,
+            first_failed_extent, identity, label, extents_skipped, verify_extents_left,
+            verify_extents_failed, mismatched_extents, first_mismatched_extents,
         }
         clone_group_statistics {
             struct_size, cod_queue_peak, host_reads, host_writes, host_flushes, redirected_reads,
             cod_queued, cod_extents, sync_extents, sync_copies, overwritten_extents, collisions,
             exclusive_copies, page_writes, page_waits, superblock_writes, engine_flushes, io_errors,
-            metadata_errors, cod_wait_ns_max,
+            metadata_errors, cod_wait_ns_max, skipped_extents, verified_extents, mismatched_extents,
         }
     }
 }

@@ -17,7 +17,7 @@ enum {
     ARRAY_LUS_MAX = 4,        // the Source and three Clones
     ARRAY_IN_FLIGHT_MAX = 256,
     ARRAY_TAGS = 65536,       // tags of one group; array_open() starts anew
-    ARRAY_EVENTS = 13,        // event kinds, and 0
+    ARRAY_EVENTS = 15,        // event kinds, and 0
     ARRAY_OPERATIONS = 10,    // operations, and 0
     ARRAY_POLLS_MAX = 200000  // a group that needs more stands still
 };

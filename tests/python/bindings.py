@@ -63,6 +63,7 @@ CLONE_GROUP_LU_SOURCE = 0
 CLONE_GROUP_LU_NONE = 4294967295
 CLONE_GROUP_CONFIG_HOST_DURABLE = 1
 CLONE_GROUP_CONFIG_REDIRECT_READS = 2
+CLONE_GROUP_CONFIG_SKIP_EQUAL = 8
 CLONE_GROUP_LU_VOLATILE_CACHE = 1
 CLONE_GROUP_LU_DISCARD_ZEROES = 2
 CLONE_GROUP_HOST_FUA = 1
@@ -93,6 +94,10 @@ CLONE_GROUP_CONDITION_SOURCE_INVALID = 4
 CLONE_GROUP_CONDITION_POISONED = 8
 CLONE_GROUP_CONDITION_STALLED = 16
 CLONE_GROUP_CONDITION_FAILED = 32
+CLONE_GROUP_CONDITION_VERIFYING = 128
+CLONE_GROUP_VERIFY_MARK = 1
+CLONE_GROUP_EVENT_MISMATCH = 13
+CLONE_GROUP_EVENT_VERIFIED = 14
 CLONE_GROUP_CLONE_ABSENT = 0
 CLONE_GROUP_CLONE_OUT_OF_SYNC = 1
 CLONE_GROUP_CLONE_SYNCHRONIZING = 2
@@ -238,6 +243,11 @@ class clone_group_clone_info(Structure):
         ("first_failed_extent", c_uint64),
         ("identity", c_uint8 * 16),
         ("label", c_uint8 * 64),
+        ("extents_skipped", c_uint64),
+        ("verify_extents_left", c_uint64),
+        ("verify_extents_failed", c_uint64),
+        ("mismatched_extents", c_uint64),
+        ("first_mismatched_extents", c_uint64 * 4),
     ]
 
 
@@ -263,6 +273,9 @@ class clone_group_statistics(Structure):
         ("io_errors", c_uint64),
         ("metadata_errors", c_uint64),
         ("cod_wait_ns_max", c_uint64),
+        ("skipped_extents", c_uint64),
+        ("verified_extents", c_uint64),
+        ("mismatched_extents", c_uint64),
     ]
 
 
@@ -295,6 +308,8 @@ PROTOTYPES = {
     "clone_group_synchronize": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_fracture": (c_int32, [GROUP, c_uint32, POINTER(c_uint8), c_uint32, c_uint64]),
     "clone_group_protected_restore": (c_int32, [GROUP, c_uint32, c_uint64]),
+    "clone_group_verify": (c_int32, [GROUP, c_uint32, c_uint32, c_uint64]),
+    "clone_group_verify_stop": (c_int32, [GROUP, c_uint64]),
     "clone_group_pause": (c_int32, [GROUP, c_uint64]),
     "clone_group_resume": (c_int32, [GROUP, c_uint64]),
     "clone_group_host_read": (
