@@ -112,7 +112,8 @@
 // Metadata is damaged: no superblock is valid, though one was written.
 #define CLONE_GROUP_ERR_METADATA_DAMAGED -84
 
-// The controller offers no callback for this operation.
+// The controller offers no callback for this operation, or the configuration
+// has no buffer for it.
 #define CLONE_GROUP_ERR_NOT_SUPPORTED -95
 
 // The request was aborted, or its group was closed.

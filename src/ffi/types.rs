@@ -44,7 +44,8 @@ pub const CLONE_GROUP_ERR_NO_SPACE: i32 = -28;
 pub const CLONE_GROUP_ERR_RANGE: i32 = -34;
 /// Metadata is damaged: no superblock is valid, though one was written.
 pub const CLONE_GROUP_ERR_METADATA_DAMAGED: i32 = -84;
-/// The controller offers no callback for this operation.
+/// The controller offers no callback for this operation, or the configuration
+/// has no buffer for it.
 pub const CLONE_GROUP_ERR_NOT_SUPPORTED: i32 = -95;
 /// The request was aborted, or its group was closed.
 pub const CLONE_GROUP_ERR_CANCELED: i32 = -125;
