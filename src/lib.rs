@@ -52,6 +52,7 @@ mod lu;
 mod map_page;
 mod metadata_writer;
 mod mirror;
+mod mismatch;
 mod operation;
 mod overwrite;
 mod persistent_delta_map;

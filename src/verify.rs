@@ -35,8 +35,6 @@ use crate::operation::Operation;
 use crate::statistics::add;
 use crate::transition::SLICE_EXTENTS;
 
-/// Mismatches that are told of by an event each.
-const EVENTS_MAX: u64 = 64;
 /// Mismatches that are kept by number.
 const FIRST_MAX: usize = 4;
 /// Steps of one search for an extent to compare: it bounds the work of a poll.
@@ -59,18 +57,18 @@ pub enum VerifyStage {
 pub struct Verify {
     stage: VerifyStage,
     /// The Clone.
-    lu: u32,
+    pub(crate) lu: u32,
     /// What differs is to be copied.
-    mark: bool,
+    pub(crate) mark: bool,
     /// Extents from here on were not looked at yet.
     cursor: u64,
     /// The state of the Clone at the beginning.
     state: CloneState,
     /// Counts restores: one that begins ends it.
     restore_generation: u64,
-    mismatches: u64,
+    pub(crate) mismatches: u64,
     /// The lowest ones, ascending.
-    first_mismatches: [u64; FIRST_MAX],
+    pub(crate) first_mismatches: [u64; FIRST_MAX],
     /// Extents that could not be read.
     failed: u64,
     /// How the first read failed.
@@ -100,21 +98,6 @@ impl Verify {
     /// How far it is: to see whether it moves.
     pub fn position(&self) -> (VerifyStage, u64) {
         (self.stage, self.cursor)
-    }
-
-    fn note_mismatch(&mut self, extent: Extent) {
-        let known = count32(self.mismatches);
-        let mut value = extent.0;
-        for (number, place) in (0_u32..).zip(self.first_mismatches.iter_mut()) {
-            if number >= known {
-                *place = value;
-                break;
-            }
-            if value < *place {
-                core::mem::swap(place, &mut value);
-            }
-        }
-        self.mismatches = self.mismatches.saturating_add(1);
     }
 }
 
@@ -409,35 +392,5 @@ impl Group<'_> {
     fn release_verify(&mut self, number: u16) {
         self.scoreboard.release(number);
         self.queue.changed = true;
-    }
-
-    fn mismatched(&mut self, extent: Extent) {
-        add(&mut self.statistics.verified_extents, 1);
-        add(&mut self.statistics.mismatched_extents, 1);
-        self.verify.note_mismatch(extent);
-        let Verify { lu, mark, mismatches, .. } = self.verify;
-        if mismatches <= EVENTS_MAX {
-            self.raise(Event { kind: EventKind::Mismatch, lu: Some(lu), status: error::OK, value: extent.0 });
-        }
-        if mark {
-            self.mark_mismatch(lu, ExtentRange::one(extent));
-        }
-    }
-
-    /// The extent is copied by the next Synchronization or restore; to a mirrored Clone at once. Durable by group
-    /// commit: nobody waits for it. During a restore from this Clone nothing is marked: D would make hosts see the
-    /// Clone's data on the Source in place of what they saw before, and may have acted upon.
-    fn mark_mismatch(&mut self, lu: u32, extents: ExtentRange) {
-        match self.clone(lu).state() {
-            state if state.is_mirrored() => self.distrust(lu, extents),
-            CloneState::Fractured => {
-                self.clone(lu).delta.bits.set_range(extents);
-            }
-            _ => return,
-        }
-        // As a host write would (R1): after a power loss D is what G says.
-        self.sweeper.touch(extents);
-        self.persistent.bits.set_range(extents);
-        self.persistent.mark(extents);
     }
 }
