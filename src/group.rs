@@ -23,7 +23,7 @@ use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
 use crate::operation::Activity;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
-use crate::request::{Request, RequestStage};
+use crate::request::{HostOperation, Request, RequestStage};
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
@@ -379,10 +379,26 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// A read that went to the Source because its extents were copied may find what was there before the restore, if
+    /// the cache dropped the copies with the flush.
+    fn spoil_reads_of_copies(&mut self, status: i32) {
+        let copied = &self.protected_restore.copied;
+        for (_, request) in self.requests.iter_mut() {
+            let of_source = request.stage == RequestStage::Submitted && request.lu == SOURCE;
+            let reads = request.operation == HostOperation::Read && !request.redirected;
+            if of_source && reads && request.status == error::OK && copied.any_set(request.extents) {
+                request.status = status;
+            }
+        }
+    }
+
     /// Copies that the flush covered are durable, or as if never made. They are not made again and again: the
     /// engine waits for a resume (R24).
     fn source_flushed(&mut self, status: i32) {
         let failed = status != error::OK;
+        if failed {
+            self.spoil_reads_of_copies(status);
+        }
         let spoiled = failed && self.scoreboard.spoil(SOURCE);
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
         let restoring = self.restoring();
