@@ -120,7 +120,8 @@
 // Metadata is damaged: no superblock is valid, though one was written.
 #define CLONE_GROUP_ERR_METADATA_DAMAGED -84
 
-// The controller offers no callback for this operation.
+// The controller offers no callback for this operation, or the configuration
+// has no buffer for it.
 #define CLONE_GROUP_ERR_NOT_SUPPORTED -95
 
 // The request was aborted, or its group was closed.
@@ -219,6 +220,15 @@
 // persistent area. Fixed at format.
 #define CLONE_GROUP_CONFIG_MAP_PER_CLONE 4
 
+// Config: background copies (in both directions; not copies on demand, and not
+// with the `copy` callback) read the target too, one extent at a time, and
+// write nothing where it is equal already: a thin LU stays thin. A copy then
+// costs two reads and perhaps no write. Needs a `copy_buffer_bytes` with two
+// halves: see there. An LU of which a flush failed since it was attached is
+// always written (R24). A target must not return data from a cache of which a
+// flush failed before that: power off such an LU before it is attached again.
+#define CLONE_GROUP_CONFIG_SKIP_EQUAL 8
+
 // LU: has a volatile write cache; only a flush or FUA makes data durable.
 #define CLONE_GROUP_LU_VOLATILE_CACHE 1
 
@@ -238,6 +248,9 @@
 // Recover: where the Protected Restore Map of an active restore is lost, give
 // the restore up. The Source comes up invalid (R60).
 #define CLONE_GROUP_RECOVER_ABANDON_RESTORE 1
+
+// Verify: what differs is to be copied: see clone_group_verify().
+#define CLONE_GROUP_VERIFY_MARK 1
 
 // Read blocks of an LU.
 #define CLONE_GROUP_IO_READ 1
@@ -317,6 +330,9 @@
 // Condition of a Clone: clone_group_protected_restore() from it is allowed now;
 // extents_left is how many extents it would copy.
 #define CLONE_GROUP_CONDITION_RESTORABLE 256
+
+// Condition of a Clone: a Verify of it runs.
+#define CLONE_GROUP_CONDITION_VERIFYING 128
 
 // Clone: no Clone has this LU number.
 #define CLONE_GROUP_CLONE_ABSENT 0
@@ -403,6 +419,15 @@
 // committed, 0 if it was aborted.
 #define CLONE_GROUP_EVENT_SET_RESOLVED 20
 
+// Event: a Verify found that extent `value` of `lu` differs from the Source
+// though its Delta Map says that it does not. At most 64 in one Verify.
+#define CLONE_GROUP_EVENT_MISMATCH 13
+
+// Event: the Verify of `lu` is over; `value` is the number of extents that
+// differ. `status` is CLONE_GROUP_OK, CLONE_GROUP_ERR_CANCELED (it was stopped,
+// or the state of the Clone changed) or how the first read failed.
+#define CLONE_GROUP_EVENT_VERIFIED 14
+
 // Map: the Delta Map of a Clone.
 #define CLONE_GROUP_MAP_DELTA 1
 
@@ -441,7 +466,9 @@ struct clone_group_config {
     uint32_t copies_max;
     // Buffer of one copy, in bytes: a multiple of the block size, at most 16
     // MiB. Adjoining extents up to this size become one I/O; a larger extent is
-    // copied in pieces. Default: 1 MiB.
+    // copied in pieces. Default: 1 MiB. clone_group_verify() and
+    // CLONE_GROUP_CONFIG_SKIP_EQUAL need two halves that hold at least a block
+    // and buffer_align_bytes each.
     uint32_t copy_buffer_bytes;
     // Alignment of every buffer that the library passes to a callback: a power
     // of two, 8 to 65536. Default 4096 (O_DIRECT, DMA).
@@ -640,7 +667,7 @@ struct clone_group_clone_info {
     uint32_t lu;
     // CLONE_GROUP_CLONE_ state.
     uint32_t state;
-    // CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE.
+    // CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE, _VERIFYING.
     uint32_t conditions;
     // Extents in which the Clone and the Source may differ. While it is
     // synchronized or restored from: the extents left to copy.
@@ -661,6 +688,19 @@ struct clone_group_clone_info {
     // How long the copy has been running, in nanoseconds, up to the last poll; how
     // long the last one took if none runs; 0 without a clock.
     uint64_t copy_time_ns;
+    // Those of `extents_copied` that were equal already, so that nothing was
+    // written (CLONE_GROUP_CONFIG_SKIP_EQUAL).
+    uint64_t extents_skipped;
+    // Extents that the Verify of this Clone has yet to look at; 0 if none runs.
+    uint64_t verify_extents_left;
+    // Extents that the present or last Verify of this Clone could not read. This
+    // and what follows is 0 when another Clone was verified since.
+    uint64_t verify_extents_failed;
+    // Extents that differ, as the present or last Verify of this Clone found.
+    uint64_t mismatched_extents;
+    // The lowest of them, ascending: as many as `mismatched_extents` says, at
+    // most 4. The rest is 0.
+    uint64_t first_mismatched_extents[4];
 };
 
 // What became of the I/O of an LU since it was attached.
@@ -732,6 +772,13 @@ struct clone_group_statistics {
     uint64_t cod_wait_ns_max;
     // The same, added up: divided by cod_queued, the mean.
     uint64_t cod_wait_ns_total;
+    // Extents that background copies found equal and did not write
+    // (CLONE_GROUP_CONFIG_SKIP_EQUAL). They count in `sync_extents` too.
+    uint64_t skipped_extents;
+    // Extents that Verify compared, to a result.
+    uint64_t verified_extents;
+    // Extents that Verify found to differ.
+    uint64_t mismatched_extents;
 };
 
 // What the groups of one call of clone_group_set_fracture() or
@@ -1097,6 +1144,49 @@ int32_t clone_group_source_accept(struct clone_group *group,
 int32_t clone_group_retarget(struct clone_group *group,
                              uint32_t lu,
                              uint64_t tag);
+
+// Compares the Clone with the Source, online, wherever its Delta Map says that
+// they are equal; while it is restored from, also outside the Protected Restore
+// Map. It is background work like copies: clone_group_sync_step() does it, with
+// the part of its budget and the copy slots that copies leave; a pause holds
+// it. A host write that meets a comparison makes it count for nothing; the
+// extent is compared again, at last with writes to it held, so that hosts cause
+// no false mismatch and cannot keep it from ending. CLONE_GROUP_EVENT_MISMATCH
+// tells of each of the first 64 extents that differ, CLONE_GROUP_EVENT_VERIFIED
+// of the end; clone_group_clone_query() has the numbers. An extent that cannot
+// be read is counted, and the rest goes on.
+//
+// One Verify runs at a time; other operations go on. It ends with
+// CLONE_GROUP_ERR_CANCELED when the Clone leaves its state (but not between
+// Synchronizing and Synchronized), a restore begins or the group is closed. It
+// is not durable: after a power loss it is gone.
+// `flags`: CLONE_GROUP_VERIFY_MARK: what differs goes into the Delta Map. A
+// mirrored Clone is copied to there at once and is Synchronizing until then; a
+// fractured one by the next Synchronization or restore. A Clone that is restored
+// from is only reported on.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when it has
+// begun, or with what is said below; or at once CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_NO_LU (the number is over clones_max), CLONE_GROUP_ERR_STATE
+// (absent or OutOfSync), CLONE_GROUP_ERR_SOURCE_INVALID,
+// CLONE_GROUP_ERR_NOT_SUPPORTED (the copy buffer has no two halves),
+// CLONE_GROUP_ERR_BUSY (a Verify or another operation runs),
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
+// CLONE_GROUP_ERR_METADATA_FAILED (with CLONE_GROUP_VERIFY_MARK).
+int32_t clone_group_verify(struct clone_group *group,
+                           uint32_t lu,
+                           uint32_t flags,
+                           uint64_t tag);
+
+// Ends the Verify that runs. CLONE_GROUP_EVENT_VERIFIED follows with
+// CLONE_GROUP_ERR_CANCELED when its reads are over.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK; or at once
+// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (none runs),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
+int32_t clone_group_verify_stop(struct clone_group *group, uint64_t tag);
 
 // Reads blocks of the Source, of a fractured Clone or of the Clone that is being
 // restored from.

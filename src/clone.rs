@@ -139,6 +139,8 @@ pub struct Clone<'a> {
     pub copy_began_ns: u64,
     /// How long the last one that was finished took.
     pub copy_took_ns: u64,
+    /// Those of them that were equal already, and were not written.
+    pub skipped: u64,
     /// Extents that failed in this pass.
     pub failed_extents: u64,
     /// The lowest of them.

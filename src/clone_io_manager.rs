@@ -500,6 +500,8 @@ impl Group<'_> {
         if asked.lu == SOURCE {
             // A copy that overlaps this write has to be made again (R44).
             self.scoreboard.collide(asked.extents);
+        } else {
+            self.scoreboard.collide_clone(asked.lu, asked.extents);
         }
         self.send_legs(request);
     }

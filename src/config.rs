@@ -41,6 +41,8 @@ pub struct Config {
     pub recopies_max: u32,
     /// Identity of the group.
     pub group_id: [u8; 16],
+    /// Background copies read their target too, and do not write what is equal.
+    pub skip_equal: bool,
 }
 
 /// What the controller's callbacks can do.
@@ -73,9 +75,17 @@ impl Config {
             buffer >= block && buffer <= 16 << 20 && buffer & block.wrapping_sub(1) == 0,
             align.is_power_of_two() && (8..=65536).contains(&align),
             unit.is_power_of_two() && (512..=65536).contains(&unit),
+            !self.skip_equal || self.half_buffer_bytes() > 0,
             self.page_bytes.is_power_of_two() && self.page_bytes >= unit && self.page_bytes <= 65536,
         ];
         if limits.contains(&false) { Err(Error::Invalid) } else { Ok(()) }
+    }
+
+    /// Bytes of a half of a copy buffer, for comparisons: whole blocks, and both halves aligned. 0 if there are no
+    /// such halves.
+    pub fn half_buffer_bytes(&self) -> u32 {
+        let unit = self.geometry.block_bytes().max(self.buffer_align_bytes);
+        self.copy_buffer_bytes >> 1 & !unit.wrapping_sub(1)
     }
 
     /// Number of LUs, the Source among them.

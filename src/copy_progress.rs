@@ -49,7 +49,7 @@ impl Group<'_> {
             return;
         };
         let left = self.clone(from).delta.bits.count();
-        let over = left == 0 && self.scoreboard.active() == 0;
+        let over = left == 0 && self.scoreboard.copying() == 0;
         if self.saved_left.saturating_sub(left) < bound && !over {
             return;
         }

@@ -43,6 +43,10 @@ pub enum EventKind {
     Prepared,
     /// The set of a prepared group is resolved.
     SetResolved,
+    /// Verify found an extent that differs though its Delta Map says that it does not.
+    Mismatch,
+    /// A Verify is over.
+    Verified,
 }
 
 impl EventKind {
@@ -129,6 +133,13 @@ impl EventKind {
             EventKind::SetResolved => {
                 (20, 2, c"CLONE_GROUP_EVENT_SET_RESOLVED", c"a set is resolved: hosts are served again")
             }
+            EventKind::Mismatch => (
+                13,
+                0,
+                c"CLONE_GROUP_EVENT_MISMATCH",
+                c"an extent of the Clone differs from the Source, and the Delta Map does not say so",
+            ),
+            EventKind::Verified => (14, 2, c"CLONE_GROUP_EVENT_VERIFIED", c"a Verify is over"),
         }
     }
 }

@@ -23,11 +23,12 @@ use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
 use crate::operation::Activity;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
-use crate::request::{Request, RequestStage};
+use crate::request::{HostOperation, Request, RequestStage};
 use crate::set::Membership;
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
+use crate::verify::{Verify, VerifyStage};
 
 pub use crate::operation::Operation;
 
@@ -80,6 +81,14 @@ pub enum Action {
     },
     /// Tell the controller what happened.
     Event(Event),
+    /// Compare the halves of a copy buffer, then report it to [`Group::compared`]. It may take long, so it is done
+    /// without the lock.
+    Compare {
+        /// The copy.
+        copy: u16,
+        /// Bytes of each half.
+        length: Bytes,
+    },
 }
 
 /// All memory of a group, carved out of the workspace.
@@ -163,6 +172,7 @@ pub struct Group<'a> {
     pub(crate) swept_below: u64,
     /// Where the Sync Engine goes on among the Clones.
     pub(crate) sync_turn: u32,
+    pub(crate) verify: Verify,
     ios: Table<'a, Io>,
     free_ios: u32,
     completions: Completions<'a>,
@@ -222,6 +232,7 @@ impl<'a> Group<'a> {
             saved_intents: 0,
             swept_below: 0,
             sync_turn: 0,
+            verify: Verify::default(),
             ios: Table::new(memory.ios),
             free_ios,
             completions: memory.completions,
@@ -342,6 +353,11 @@ impl<'a> Group<'a> {
         self.raise(Event { kind: EventKind::GroupState, lu: None, status: 0, value });
     }
 
+    /// Whether an event can be told that must not be lost.
+    pub(crate) fn has_event_room(&self) -> bool {
+        self.events_waiting < EVENTS_MAX
+    }
+
     pub(crate) fn raise_state(&mut self, lu: u32) {
         let value = u64::from(self.clone(lu).state().number());
         self.raise(Event { kind: EventKind::CloneState, lu: Some(lu), status: 0, value });
@@ -423,10 +439,26 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// A read that went to the Source because its extents were copied may find what was there before the restore, if
+    /// the cache dropped the copies with the flush.
+    fn spoil_reads_of_copies(&mut self, status: i32) {
+        let copied = &self.protected_restore.copied;
+        for (_, request) in self.requests.iter_mut() {
+            let of_source = request.stage == RequestStage::Submitted && request.lu == SOURCE;
+            let reads = request.operation == HostOperation::Read && !request.redirected;
+            if of_source && reads && request.status == error::OK && copied.any_set(request.extents) {
+                request.status = status;
+            }
+        }
+    }
+
     /// Copies that the flush covered are durable, or as if never made. They are not made again and again: the
     /// engine waits for a resume (R24).
     fn source_flushed(&mut self, status: i32) {
         let failed = status != error::OK;
+        if failed {
+            self.spoil_reads_of_copies(status);
+        }
         let spoiled = failed && self.scoreboard.spoil(SOURCE);
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
         let restoring = self.restoring();
@@ -577,6 +609,7 @@ impl<'a> Group<'a> {
             Purpose::Leg(request) => self.leg_over(request, &io, status),
             Purpose::CopyRead(copy) => self.copy_read_over(copy, &io, status),
             Purpose::CopyWrite(copy) => self.copy_write_over(copy, status),
+            Purpose::CompareRead(copy) => self.compare_read_over(copy, status),
             Purpose::Flush(lu) => self.flush_over(u32::from(lu), status),
             Purpose::PageWrite(page_writer) => self.page_write_over(page_writer, status),
             Purpose::SuperblockWrite => self.superblock_write_over(status),
@@ -612,6 +645,9 @@ impl<'a> Group<'a> {
         self.advance(buffers);
         if let Some(notice) = self.next_notice() {
             return Some(notice);
+        }
+        if let Some(comparison) = self.take_comparison() {
+            return Some(comparison);
         }
         let slot = self.ready.pop()?;
         Some(Action::Io(self.offer(slot)))
@@ -655,6 +691,7 @@ impl<'a> Group<'a> {
             self.advance_sweeper();
             self.advance_copies();
             self.advance_sync_engine();
+            self.advance_verify();
             self.advance_copy_flush();
             self.start_flushes();
             self.moved = before != self.positions() || self.queue.changed;
@@ -665,8 +702,8 @@ impl<'a> Group<'a> {
     }
 
     /// Where the machines stand that may move without an I/O.
-    fn positions(&self) -> (Activity, SweepStage, CommitStage) {
-        (self.activity, self.sweeper.position(), self.writer.position())
+    fn positions(&self) -> (Activity, SweepStage, CommitStage, (VerifyStage, u64)) {
+        (self.activity, self.sweeper.position(), self.writer.position(), self.verify.position())
     }
 
     /// What a poll that has nothing more to do returns.
@@ -677,7 +714,9 @@ impl<'a> Group<'a> {
             || self.completions.any_arrived()
             || self.moved
             || self.waits_for_members()
-            || self.copies_allowed && self.copy_budget == 0 && self.has_background_work();
+            || self.copies_allowed
+                && self.copy_budget == 0
+                && (self.has_background_work() || self.has_verify_work());
         if more {
             error::MORE
         } else if self.is_busy() {

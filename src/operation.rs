@@ -79,6 +79,15 @@ pub enum Operation {
         /// It was committed.
         commit: bool,
     },
+    /// Compare the Clone with the Source.
+    Verify {
+        /// Its number.
+        lu: u32,
+        /// What differs is to be copied.
+        mark: bool,
+    },
+    /// End that.
+    StopVerify,
 }
 
 /// What runs.
@@ -111,6 +120,7 @@ impl Group<'_> {
             return Err(Error::Busy);
         }
         self.check_unresolved(operation)?;
+        self.check_verify(operation)?;
         if let Some(change) = self.change_for(operation)? {
             self.check_change(change)?;
         }
@@ -170,7 +180,9 @@ impl Group<'_> {
             Operation::Format { .. }
             | Operation::Recover { .. }
             | Operation::Close
-            | Operation::RepairMetadata => {
+            | Operation::RepairMetadata
+            | Operation::Verify { .. }
+            | Operation::StopVerify => {
                 return Ok(None);
             }
             Operation::AddClone { lu } => Change::AddClone(clone(lu)?),
@@ -295,6 +307,7 @@ impl Group<'_> {
         match (operation, self.change_for(operation)) {
             (Operation::Close, _) => self.begin_close(tag),
             (Operation::RepairMetadata, _) => self.begin_repair(tag),
+            (Operation::Verify { .. } | Operation::StopVerify, _) => self.operate_verify(operation, tag),
             (_, Ok(Some(change))) => match self.check_change(change) {
                 Ok(()) => self.begin_transition(change, Some(tag)),
                 Err(error) => self.finish_operation(tag, error.status()),

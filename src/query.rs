@@ -11,6 +11,7 @@ use crate::group::{Group, GroupState};
 use crate::lu::{LuCounters, LuFlags};
 use crate::statistics::Statistics;
 use crate::transition::Change;
+use crate::verify::VerifyInfo;
 
 /// Which map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,6 +57,8 @@ pub struct CloneInfo {
     pub first_failed_extent: u64,
     pub extents_to_copy: u64,
     pub copy_time_ns: u64,
+    pub extents_skipped: u64,
+    pub verify: VerifyInfo,
 }
 
 /// What became of the I/O of an LU: see `clone_group_lu_info`.
@@ -119,6 +122,8 @@ impl Group<'_> {
             } else {
                 clone.copy_took_ns
             },
+            extents_skipped: clone.skipped,
+            verify: self.verify_info(lu),
         })
     }
 

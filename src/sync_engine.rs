@@ -33,11 +33,11 @@ impl Group<'_> {
         }
     }
 
-    fn may_sync(&self) -> bool {
+    pub(crate) fn may_sync(&self) -> bool {
         self.state == GroupState::Ready && !self.record.paused && !self.gate_closed && !self.record.prepared
     }
 
-    fn has_sync_slot(&self) -> bool {
+    pub(crate) fn has_sync_slot(&self) -> bool {
         let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some());
         self.can_copy() && self.scoreboard.active().saturating_add(reserved) < self.scoreboard.capacity()
     }
@@ -116,7 +116,8 @@ impl Group<'_> {
 
     /// As many adjoining extents as one copy may take.
     fn join(&self, clone: u32, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
-        let single = first.0 < self.clone(clone).single_below;
+        // An extent that is equal is not written because its neighbour is not.
+        let single = first.0 < self.clone(clone).single_below || self.config.skip_equal;
         let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
@@ -129,6 +130,8 @@ impl Group<'_> {
         self.copy_budget = self.copy_budget.saturating_sub(crate::geometry::count32(run.count()));
         self.clone_mut(clone).cursor = run.end.0;
         self.begin_copy(Copy {
+            compare: self.compares_before_write(to),
+            with: to,
             engine: CopyEngine::Sync,
             from,
             to,
@@ -196,7 +199,7 @@ impl Group<'_> {
     /// carry both bits.
     pub(crate) fn restore_is_over(&self) -> bool {
         self.restoring_delta().is_some_and(|delta| delta.is_empty())
-            && self.scoreboard.active() == 0
+            && self.scoreboard.copying() == 0
             && self.overwriting == 0
             && self.redirected == 0
             && self.persistent.is_clean()

@@ -509,6 +509,7 @@ impl Group<'_> {
         let clone = self.clone_mut(lu);
         clone.restart_pass();
         clone.copied = 0;
+        clone.skipped = 0;
         clone.copy_total = clone.delta.bits.count();
         clone.copy_began_ns = now_ns;
         clone.copy_took_ns = 0;

@@ -129,7 +129,8 @@ fn rust_layout() -> Vec<String> {
         }
         clone_group_clone_info {
             struct_size, lu, state, conditions, extents_left, extents_copied, extents_failed,
-            first_failed_extent, identity, label, extents_to_copy, copy_time_ns,
+            first_failed_extent, identity, label, extents_to_copy, copy_time_ns, extents_skipped, verify_extents_left,
+            verify_extents_failed, mismatched_extents, first_mismatched_extents,
         }
         clone_group_lu_info {
             struct_size, flags, reads, writes, flushes, read_errors, write_errors, flush_errors, identity,
@@ -138,7 +139,7 @@ fn rust_layout() -> Vec<String> {
             struct_size, cod_queue_peak, host_reads, host_writes, host_flushes, redirected_reads,
             cod_queued, cod_extents, sync_extents, sync_copies, overwritten_extents, collisions,
             exclusive_copies, page_writes, page_waits, superblock_writes, engine_flushes, io_errors,
-            metadata_errors, cod_wait_ns_max, cod_wait_ns_total,
+            metadata_errors, cod_wait_ns_max, cod_wait_ns_total, skipped_extents, verified_extents, mismatched_extents,
         }
     }
 }
@@ -304,6 +305,11 @@ fn rust_constants() -> Vec<String> {
         CLONE_GROUP_MAP_PROTECTED_RESTORE,
         CLONE_GROUP_MAP_PERSISTENT_DELTA,
         CLONE_GROUP_SET_GROUPS_MAX,
+        CLONE_GROUP_CONFIG_SKIP_EQUAL,
+        CLONE_GROUP_VERIFY_MARK,
+        CLONE_GROUP_CONDITION_VERIFYING,
+        CLONE_GROUP_EVENT_MISMATCH,
+        CLONE_GROUP_EVENT_VERIFIED,
     ]
     .to_vec()
 }

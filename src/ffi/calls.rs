@@ -552,6 +552,61 @@ pub unsafe extern "C" fn clone_group_retarget(group: *mut clone_group, lu: u32, 
     unsafe { operate(group, 0, Operation::Retarget { lu }, tag) }
 }
 
+/// Compares the Clone with the Source, online, wherever its Delta Map says that
+/// they are equal; while it is restored from, also outside the Protected Restore
+/// Map. It is background work like copies: clone_group_sync_step() does it, with
+/// the part of its budget and the copy slots that copies leave; a pause holds
+/// it. A host write that meets a comparison makes it count for nothing; the
+/// extent is compared again, at last with writes to it held, so that hosts cause
+/// no false mismatch and cannot keep it from ending. CLONE_GROUP_EVENT_MISMATCH
+/// tells of each of the first 64 extents that differ, CLONE_GROUP_EVENT_VERIFIED
+/// of the end; clone_group_clone_query() has the numbers. An extent that cannot
+/// be read is counted, and the rest goes on.
+///
+/// One Verify runs at a time; other operations go on. It ends with
+/// CLONE_GROUP_ERR_CANCELED when the Clone leaves its state (but not between
+/// Synchronizing and Synchronized), a restore begins or the group is closed. It
+/// is not durable: after a power loss it is gone.
+/// `flags`: CLONE_GROUP_VERIFY_MARK: what differs goes into the Delta Map. A
+/// mirrored Clone is copied to there at once and is Synchronizing until then; a
+/// fractured one by the next Synchronization or restore. A Clone that is restored
+/// from is only reported on.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when it has
+/// begun, or with what is said below; or at once CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_NO_LU (the number is over clones_max), CLONE_GROUP_ERR_STATE
+/// (absent or OutOfSync), CLONE_GROUP_ERR_SOURCE_INVALID,
+/// CLONE_GROUP_ERR_NOT_SUPPORTED (the copy buffer has no two halves),
+/// CLONE_GROUP_ERR_BUSY (a Verify or another operation runs),
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
+/// CLONE_GROUP_ERR_METADATA_FAILED (with CLONE_GROUP_VERIFY_MARK).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_verify(group: *mut clone_group, lu: u32, flags: u32, tag: u64) -> i32 {
+    let mark = flags & CLONE_GROUP_VERIFY_MARK != 0;
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, flags & !CLONE_GROUP_VERIFY_MARK, Operation::Verify { lu, mark }, tag) }
+}
+
+/// Ends the Verify that runs. CLONE_GROUP_EVENT_VERIFIED follows with
+/// CLONE_GROUP_ERR_CANCELED when its reads are over.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK; or at once
+/// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (none runs),
+/// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_verify_stop(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::StopVerify, tag) }
+}
+
 // --------------------------------------------------------------- host I/O
 // What all of them return stands at the top of the header.
 

@@ -122,7 +122,8 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
     let given = unsafe { prefix(from, zero)? };
     let known = CLONE_GROUP_CONFIG_HOST_DURABLE
         | CLONE_GROUP_CONFIG_REDIRECT_READS
-        | CLONE_GROUP_CONFIG_MAP_PER_CLONE;
+        | CLONE_GROUP_CONFIG_MAP_PER_CLONE
+        | CLONE_GROUP_CONFIG_SKIP_EQUAL;
     if given.flags & !known != 0 {
         return Err(Error::StructSize);
     }
@@ -146,6 +147,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
         intent_extents_max: or(given.intent_extents_max, 4096),
         recopies_max: or(given.recopies_max, 3),
         group_id: given.group_id,
+        skip_equal: given.flags & CLONE_GROUP_CONFIG_SKIP_EQUAL != 0,
     };
     config.check()?;
     Ok(config)
@@ -278,7 +280,8 @@ pub(super) fn clone_info(lu: u32, info: CloneInfo) -> clone_group_clone_info {
         state: info.record.state.number(),
         conditions: flag(info.stalled, CLONE_GROUP_CONDITION_STALLED)
             | flag(info.record.failed, CLONE_GROUP_CONDITION_FAILED)
-            | flag(info.restorable, CLONE_GROUP_CONDITION_RESTORABLE),
+            | flag(info.restorable, CLONE_GROUP_CONDITION_RESTORABLE)
+            | flag(info.verify.verifying, CLONE_GROUP_CONDITION_VERIFYING),
         extents_left: info.extents_left,
         extents_copied: info.extents_copied,
         extents_failed: info.extents_failed,
@@ -287,6 +290,11 @@ pub(super) fn clone_info(lu: u32, info: CloneInfo) -> clone_group_clone_info {
         label: info.record.label,
         extents_to_copy: info.extents_to_copy,
         copy_time_ns: info.copy_time_ns,
+        extents_skipped: info.extents_skipped,
+        verify_extents_left: info.verify.extents_left,
+        verify_extents_failed: info.verify.extents_failed,
+        mismatched_extents: info.verify.mismatches,
+        first_mismatched_extents: info.verify.first_mismatches,
     }
 }
 
@@ -331,6 +339,9 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
         metadata_errors: counters.metadata_errors,
         cod_wait_ns_max: counters.cod_wait_ns_max,
         cod_wait_ns_total: counters.cod_wait_ns_total,
+        skipped_extents: counters.skipped_extents,
+        verified_extents: counters.verified_extents,
+        mismatched_extents: counters.mismatched_extents,
     }
 }
 

@@ -44,7 +44,8 @@ pub const CLONE_GROUP_ERR_NO_SPACE: i32 = -28;
 pub const CLONE_GROUP_ERR_RANGE: i32 = -34;
 /// Metadata is damaged: no superblock is valid, though one was written.
 pub const CLONE_GROUP_ERR_METADATA_DAMAGED: i32 = -84;
-/// The controller offers no callback for this operation.
+/// The controller offers no callback for this operation, or the configuration
+/// has no buffer for it.
 pub const CLONE_GROUP_ERR_NOT_SUPPORTED: i32 = -95;
 /// The request was aborted, or its group was closed.
 pub const CLONE_GROUP_ERR_CANCELED: i32 = -125;
@@ -119,6 +120,15 @@ pub const CLONE_GROUP_CONFIG_REDIRECT_READS: u32 = 0x2;
 /// persistent area. Fixed at format.
 pub const CLONE_GROUP_CONFIG_MAP_PER_CLONE: u32 = 0x4;
 
+/// Config: background copies (in both directions; not copies on demand, and not
+/// with the `copy` callback) read the target too, one extent at a time, and
+/// write nothing where it is equal already: a thin LU stays thin. A copy then
+/// costs two reads and perhaps no write. Needs a `copy_buffer_bytes` with two
+/// halves: see there. An LU of which a flush failed since it was attached is
+/// always written (R24). A target must not return data from a cache of which a
+/// flush failed before that: power off such an LU before it is attached again.
+pub const CLONE_GROUP_CONFIG_SKIP_EQUAL: u32 = 0x8;
+
 /// LU: has a volatile write cache; only a flush or FUA makes data durable.
 pub const CLONE_GROUP_LU_VOLATILE_CACHE: u32 = 0x1;
 /// LU: discarded blocks read as zeroes, always.
@@ -135,6 +145,8 @@ pub const CLONE_GROUP_FORMAT_FORCE: u32 = 0x1;
 /// Recover: where the Protected Restore Map of an active restore is lost, give
 /// the restore up. The Source comes up invalid (R60).
 pub const CLONE_GROUP_RECOVER_ABANDON_RESTORE: u32 = 0x1;
+/// Verify: what differs is to be copied: see clone_group_verify().
+pub const CLONE_GROUP_VERIFY_MARK: u32 = 0x1;
 
 // -------------------------------------------------------------- operations
 
@@ -194,10 +206,11 @@ pub const CLONE_GROUP_CONDITION_FAILED: u32 = 0x20;
 /// Condition of a group: it is prepared for a set whose outcome it does not
 /// know. Hosts are not served until clone_group_set_resolve() (R77).
 pub const CLONE_GROUP_CONDITION_PREPARED: u32 = 0x40;
-
 /// Condition of a Clone: clone_group_protected_restore() from it is allowed now;
 /// extents_left is how many extents it would copy.
 pub const CLONE_GROUP_CONDITION_RESTORABLE: u32 = 0x100;
+/// Condition of a Clone: a Verify of it runs.
+pub const CLONE_GROUP_CONDITION_VERIFYING: u32 = 0x80;
 
 /// Clone: no Clone has this LU number.
 pub const CLONE_GROUP_CLONE_ABSENT: u32 = 0;
@@ -262,6 +275,13 @@ pub const CLONE_GROUP_EVENT_PREPARED: u32 = 19;
 /// Event: the set is resolved, and hosts are served again. `value` is 1 if it was
 /// committed, 0 if it was aborted.
 pub const CLONE_GROUP_EVENT_SET_RESOLVED: u32 = 20;
+/// Event: a Verify found that extent `value` of `lu` differs from the Source
+/// though its Delta Map says that it does not. At most 64 in one Verify.
+pub const CLONE_GROUP_EVENT_MISMATCH: u32 = 13;
+/// Event: the Verify of `lu` is over; `value` is the number of extents that
+/// differ. `status` is CLONE_GROUP_OK, CLONE_GROUP_ERR_CANCELED (it was stopped,
+/// or the state of the Clone changed) or how the first read failed.
+pub const CLONE_GROUP_EVENT_VERIFIED: u32 = 14;
 
 // -------------------------------------------------------------------- maps
 
@@ -304,7 +324,9 @@ pub struct clone_group_config {
     pub copies_max: u32,
     /// Buffer of one copy, in bytes: a multiple of the block size, at most 16
     /// MiB. Adjoining extents up to this size become one I/O; a larger extent is
-    /// copied in pieces. Default: 1 MiB.
+    /// copied in pieces. Default: 1 MiB. clone_group_verify() and
+    /// CLONE_GROUP_CONFIG_SKIP_EQUAL need two halves that hold at least a block
+    /// and buffer_align_bytes each.
     pub copy_buffer_bytes: u32,
     /// Alignment of every buffer that the library passes to a callback: a power
     /// of two, 8 to 65536. Default 4096 (O_DIRECT, DMA).
@@ -534,7 +556,7 @@ pub struct clone_group_clone_info {
     pub lu: u32,
     /// CLONE_GROUP_CLONE_ state.
     pub state: u32,
-    /// CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE.
+    /// CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE, _VERIFYING.
     pub conditions: u32,
     /// Extents in which the Clone and the Source may differ. While it is
     /// synchronized or restored from: the extents left to copy.
@@ -555,6 +577,19 @@ pub struct clone_group_clone_info {
     /// How long the copy has been running, in nanoseconds, up to the last poll; how
     /// long the last one took if none runs; 0 without a clock.
     pub copy_time_ns: u64,
+    /// Those of `extents_copied` that were equal already, so that nothing was
+    /// written (CLONE_GROUP_CONFIG_SKIP_EQUAL).
+    pub extents_skipped: u64,
+    /// Extents that the Verify of this Clone has yet to look at; 0 if none runs.
+    pub verify_extents_left: u64,
+    /// Extents that the present or last Verify of this Clone could not read. This
+    /// and what follows is 0 when another Clone was verified since.
+    pub verify_extents_failed: u64,
+    /// Extents that differ, as the present or last Verify of this Clone found.
+    pub mismatched_extents: u64,
+    /// The lowest of them, ascending: as many as `mismatched_extents` says, at
+    /// most 4. The rest is 0.
+    pub first_mismatched_extents: [u64; 4],
 }
 
 /// What became of the I/O of an LU since it was attached.
@@ -630,4 +665,11 @@ pub struct clone_group_statistics {
     pub cod_wait_ns_max: u64,
     /// The same, added up: divided by cod_queued, the mean.
     pub cod_wait_ns_total: u64,
+    /// Extents that background copies found equal and did not write
+    /// (CLONE_GROUP_CONFIG_SKIP_EQUAL). They count in `sync_extents` too.
+    pub skipped_extents: u64,
+    /// Extents that Verify compared, to a result.
+    pub verified_extents: u64,
+    /// Extents that Verify found to differ.
+    pub mismatched_extents: u64,
 }

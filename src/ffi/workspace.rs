@@ -52,6 +52,7 @@ pub(super) struct Plan {
     copy_buffers: Part,
     metadata_buffers: Part,
     copy_buffer_bytes: usize,
+    half_buffer_bytes: usize,
     metadata_buffer_bytes: usize,
     total: usize,
 }
@@ -128,6 +129,7 @@ impl Plan {
             copy_buffers: planner.place(copy_buffer_bytes, align, copies)?,
             metadata_buffers: planner.place(metadata_buffer_bytes, align, metadata_buffers(writers))?,
             copy_buffer_bytes,
+            half_buffer_bytes: index(u64::from(config.half_buffer_bytes())),
             metadata_buffer_bytes,
             total: 0,
         };
@@ -149,6 +151,7 @@ impl Plan {
         Buffers {
             copies: base.wrapping_add(self.copy_buffers.offset),
             copy_bytes: self.copy_buffer_bytes,
+            half_bytes: self.half_buffer_bytes,
             metadata: base.wrapping_add(self.metadata_buffers.offset),
             metadata_bytes: self.metadata_buffer_bytes,
             metadata_count: self.metadata_buffers.count,
@@ -248,6 +251,7 @@ unsafe fn part<T: Default>(base: *mut u8, part: Part) -> &'static mut [T] {
 pub(super) struct Buffers {
     copies: *mut u8,
     copy_bytes: usize,
+    half_bytes: usize,
     metadata: *mut u8,
     metadata_bytes: usize,
     metadata_count: usize,
@@ -257,6 +261,26 @@ impl Buffers {
     /// The address of a copy buffer.
     pub(super) fn copy(&self, number: u16) -> *mut u8 {
         self.copies.wrapping_add(usize::from(number).wrapping_mul(self.copy_bytes))
+    }
+
+    /// The address of the second half of a copy buffer.
+    pub(super) fn second_half(&self, number: u16) -> *mut u8 {
+        self.copy(number).wrapping_add(self.half_bytes)
+    }
+
+    /// Whether the halves of a copy buffer begin with so many equal bytes.
+    ///
+    /// # Safety
+    /// The buffer exists, and no I/O uses it.
+    pub(super) unsafe fn halves_equal(&self, number: u16, length: u64) -> bool {
+        let length = index(length).min(self.half_bytes);
+        // SAFETY: inside the workspace, initialized at create; both halves are so long, and the caller promises the
+        // rest.
+        unsafe {
+            let first = core::slice::from_raw_parts(self.copy(number), length);
+            let second = core::slice::from_raw_parts(self.second_half(number), length);
+            first == second
+        }
     }
 
     /// The address of a metadata buffer.

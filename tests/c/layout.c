@@ -147,6 +147,11 @@ static void print_clone_info(void)
     FIELD(clone_group_clone_info, label);
     FIELD(clone_group_clone_info, extents_to_copy);
     FIELD(clone_group_clone_info, copy_time_ns);
+    FIELD(clone_group_clone_info, extents_skipped);
+    FIELD(clone_group_clone_info, verify_extents_left);
+    FIELD(clone_group_clone_info, verify_extents_failed);
+    FIELD(clone_group_clone_info, mismatched_extents);
+    FIELD(clone_group_clone_info, first_mismatched_extents);
 }
 
 static void print_lu_info(void)
@@ -187,6 +192,9 @@ static void print_statistics(void)
     FIELD(clone_group_statistics, metadata_errors);
     FIELD(clone_group_statistics, cod_wait_ns_max);
     FIELD(clone_group_statistics, cod_wait_ns_total);
+    FIELD(clone_group_statistics, skipped_extents);
+    FIELD(clone_group_statistics, verified_extents);
+    FIELD(clone_group_statistics, mismatched_extents);
 }
 
 int main(void)

@@ -247,6 +247,9 @@ static void check_not_ready(void)
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
                  clone_group_clone_remove(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_pause(group, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
+                 clone_group_verify(group, 1, 0, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_verify_stop(group, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_resume(group, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_cancel(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
@@ -282,6 +285,8 @@ static void check_null_group(void)
     REFUSED(clone_group_protected_restore(NULL, 1, 1));
     REFUSED(clone_group_reverse_synchronize(NULL, 1, 1));
     REFUSED(clone_group_pause(NULL, 1));
+    REFUSED(clone_group_verify(NULL, 1, 0, 1));
+    REFUSED(clone_group_verify_stop(NULL, 1));
     REFUSED(clone_group_resume(NULL, 1));
     REFUSED(clone_group_cancel(NULL, 1, 1));
     REFUSED(clone_group_source_accept(NULL, 1));
@@ -396,6 +401,8 @@ static void check_misaligned(void)
     REFUSED(clone_group_lu_query(array.group, 1, odd));
     REFUSED(clone_group_statistics_query(array.group, odd));
     REFUSED(clone_group_cod_poll(odd, 1));
+    REFUSED(clone_group_verify(odd, 1, 0, 1));
+    REFUSED(clone_group_verify_stop(odd, 1));
     CHECK(group == NULL);
     CHECK_EQUAL(99, bytes);
     for (bytes = 1; bytes < 257; bytes++) {
@@ -486,6 +493,15 @@ static void check_administration(void)
         CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
                      clone_group_retarget(group, lu, 1));
     }
+    for (lu = 0; lu <= 4; lu += 4) {
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                     clone_group_verify(group, lu, 0, 1));
+    }
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_verify(group, 2, 0, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_verify(group, 3, 0, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_verify_stop(group, 1));
+    REFUSED(clone_group_verify(group, 1, 2, 1));
+    REFUSED(clone_group_verify(group, 1, 0x80000000, 1));
     // 3 was attached, but never added; 2 was never synchronized.
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_clone_remove(group, 3, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_synchronize(group, 3, 1));

@@ -39,6 +39,8 @@ pub struct Profile {
     /// Of 65536: metadata writes that fail.
     pub metadata_faults: u32,
     pub intents: u32,
+    /// Background copies skip what is equal.
+    pub skip_equal: bool,
 }
 
 impl Profile {
@@ -61,6 +63,7 @@ impl Profile {
         faults: 0,
         metadata_faults: 0,
         intents: 16,
+        skip_equal: false,
     };
 }
 
@@ -169,7 +172,8 @@ fn config(profile: &Profile) -> clone_group_config {
     config.intent_extents_max = profile.intents;
     config.flags = if profile.host_durable { CLONE_GROUP_CONFIG_HOST_DURABLE } else { 0 }
         | if profile.redirect { CLONE_GROUP_CONFIG_REDIRECT_READS } else { 0 }
-        | if profile.map_per_clone { CLONE_GROUP_CONFIG_MAP_PER_CLONE } else { 0 };
+        | if profile.map_per_clone { CLONE_GROUP_CONFIG_MAP_PER_CLONE } else { 0 }
+        | if profile.skip_equal { CLONE_GROUP_CONFIG_SKIP_EQUAL } else { 0 };
     config.group_id = *b"simulated group!";
     config
 }
@@ -535,6 +539,22 @@ impl World {
                 // What the cache dropped is stale until a poll hears of it: no contract covers that moment.
                 self.poll(64);
             }
+        }
+    }
+
+    /// Completes every held I/O of which `pick` says so.
+    pub fn complete_where(&self, pick: impl Fn(&clone_group_io) -> bool) {
+        loop {
+            let (io, status) = {
+                let inner = &mut *self.inner.borrow_mut();
+                let Some(at) = inner.held.iter().position(|held| pick(&held.io)) else {
+                    return;
+                };
+                let held = inner.held.swap_remove(at);
+                (held.io, inner.perform(&held))
+            };
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
         }
     }
 

@@ -65,6 +65,7 @@ CLONE_GROUP_LU_NONE = 4294967295
 CLONE_GROUP_CONFIG_HOST_DURABLE = 1
 CLONE_GROUP_CONFIG_REDIRECT_READS = 2
 CLONE_GROUP_CONFIG_MAP_PER_CLONE = 4
+CLONE_GROUP_CONFIG_SKIP_EQUAL = 8
 CLONE_GROUP_LU_VOLATILE_CACHE = 1
 CLONE_GROUP_LU_DISCARD_ZEROES = 2
 CLONE_GROUP_HOST_FUA = 1
@@ -96,6 +97,10 @@ CLONE_GROUP_CONDITION_STALLED = 16
 CLONE_GROUP_CONDITION_FAILED = 32
 CLONE_GROUP_CONDITION_RESTORABLE = 256
 CLONE_GROUP_CONDITION_PREPARED = 64
+CLONE_GROUP_CONDITION_VERIFYING = 128
+CLONE_GROUP_VERIFY_MARK = 1
+CLONE_GROUP_EVENT_MISMATCH = 13
+CLONE_GROUP_EVENT_VERIFIED = 14
 CLONE_GROUP_CLONE_ABSENT = 0
 CLONE_GROUP_CLONE_OUT_OF_SYNC = 1
 CLONE_GROUP_CLONE_SYNCHRONIZING = 2
@@ -262,6 +267,11 @@ class clone_group_clone_info(Structure):
         ("label", c_uint8 * 64),
         ("extents_to_copy", c_uint64),
         ("copy_time_ns", c_uint64),
+        ("extents_skipped", c_uint64),
+        ("verify_extents_left", c_uint64),
+        ("verify_extents_failed", c_uint64),
+        ("mismatched_extents", c_uint64),
+        ("first_mismatched_extents", c_uint64 * 4),
     ]
 
 
@@ -302,6 +312,9 @@ class clone_group_statistics(Structure):
         ("metadata_errors", c_uint64),
         ("cod_wait_ns_max", c_uint64),
         ("cod_wait_ns_total", c_uint64),
+        ("skipped_extents", c_uint64),
+        ("verified_extents", c_uint64),
+        ("mismatched_extents", c_uint64),
     ]
 
 
@@ -335,6 +348,8 @@ PROTOTYPES = {
     "clone_group_fracture": (c_int32, [GROUP, c_uint32, POINTER(c_uint8), c_uint32, c_uint64]),
     "clone_group_protected_restore": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_reverse_synchronize": (c_int32, [GROUP, c_uint32, c_uint64]),
+    "clone_group_verify": (c_int32, [GROUP, c_uint32, c_uint32, c_uint64]),
+    "clone_group_verify_stop": (c_int32, [GROUP, c_uint64]),
     "clone_group_pause": (c_int32, [GROUP, c_uint64]),
     "clone_group_resume": (c_int32, [GROUP, c_uint64]),
     "clone_group_cancel": (c_int32, [GROUP, c_uint32, c_uint64]),
