@@ -15,12 +15,7 @@ pub struct DeltaMap<'a> {
     pub inherits_intent: bool,
 }
 
-impl<'a> DeltaMap<'a> {
-    /// The Delta Map over this storage.
-    pub fn new(bits: ExtentMap<'a>) -> DeltaMap<'a> {
-        DeltaMap { bits, inherits_intent: false }
-    }
-
+impl DeltaMap<'_> {
     /// Whether the Clone surely equals the Source.
     pub fn is_empty(&self) -> bool {
         self.bits.is_empty() && !self.inherits_intent

@@ -8,7 +8,7 @@
 
 use crate::clone::{Clone, CloneState};
 use crate::cod_queue::CodQueue;
-use crate::cod_scoreboard::{CodScoreboard, Copy};
+use crate::cod_scoreboard::CodScoreboard;
 use crate::collision_detector::CollisionDetector;
 use crate::completion::Completions;
 use crate::config::{Capabilities, Config};
@@ -68,25 +68,7 @@ pub enum Action {
     Event(Event),
 }
 
-/// All memory of a group, carved out of the workspace.
-#[allow(missing_docs)]
-pub struct Memory<'a> {
-    pub clones: &'a mut [Clone<'a>],
-    pub lus: &'a mut [Lu],
-    pub protected_restore: ProtectedRestoreMap<'a>,
-    pub persistent: PersistentDeltaMap<'a>,
-    pub requests: &'a mut [Request],
-    pub ios: &'a mut [Io],
-    pub completions: Completions<'a>,
-    pub copies: &'a mut [Copy],
-    pub writer: MetadataWriter<'a>,
-    pub sweeper: IntentSweeper<'a>,
-    pub ready: &'a mut [u16],
-    pub retry: &'a mut [u16],
-    pub notices: &'a mut [Notice],
-}
-
-/// See the module.
+/// See the module. `ffi::workspace` makes it, in place: a value of this size would be moved over the stack.
 pub struct Group<'a> {
     pub(crate) config: Config,
     pub(crate) capabilities: Capabilities,
@@ -101,7 +83,7 @@ pub struct Group<'a> {
     pub(crate) requests: Table<'a, Request>,
     pub(crate) queue: CodQueue,
     pub(crate) scoreboard: CodScoreboard<'a>,
-    pub(crate) collisions: CollisionDetector,
+    pub(crate) collisions: CollisionDetector<'a>,
     pub(crate) writer: MetadataWriter<'a>,
     pub(crate) sweeper: IntentSweeper<'a>,
     pub(crate) activity: Activity,
@@ -134,81 +116,26 @@ pub struct Group<'a> {
     /// Extents that this poll may still begin to copy in the background.
     pub(crate) copy_budget: u32,
     /// This poll may begin background copies at all.
-    copies_allowed: bool,
+    pub(crate) copies_allowed: bool,
     /// The last step moved something: the next one may move more.
-    moved: bool,
+    pub(crate) moved: bool,
     /// A run that could not be copied on demand: its extents are copied alone.
     pub(crate) cod_single: ExtentRange,
     /// Where the Sync Engine goes on among the Clones.
     pub(crate) sync_turn: u32,
-    ios: Table<'a, Io>,
-    free_ios: u32,
-    completions: Completions<'a>,
-    ready: Ring<'a, u16>,
-    retry: Ring<'a, u16>,
-    notices: Ring<'a, Notice>,
-    events_waiting: usize,
-    events_lost: u64,
-    next_ticket: Ticket,
-    requests_used: u32,
+    pub(crate) ios: Table<'a, Io>,
+    pub(crate) free_ios: u32,
+    pub(crate) completions: Completions<'a>,
+    pub(crate) ready: Ring<'a, u16>,
+    pub(crate) retry: Ring<'a, u16>,
+    pub(crate) notices: Ring<'a, Notice>,
+    pub(crate) events_waiting: usize,
+    pub(crate) events_lost: u64,
+    pub(crate) next_ticket: Ticket,
+    pub(crate) requests_used: u32,
 }
 
 impl<'a> Group<'a> {
-    /// A group that was neither formatted nor recovered.
-    pub fn new(config: Config, capabilities: Capabilities, memory: Memory<'a>) -> Group<'a> {
-        let free_ios = crate::geometry::count32(count(memory.ios.len()));
-        let mut lus = Table::new(memory.lus);
-        // The persistent area is flushed like an LU, if it needs that.
-        lus[u64::from(config.lus())].flags =
-            Some(LuFlags { volatile_cache: capabilities.persist_flush, discard_zeroes: false });
-        Group {
-            config,
-            capabilities,
-            state: GroupState::New,
-            record: GroupRecord::default(),
-            clones: Table::new(memory.clones),
-            lus,
-            protected_restore: memory.protected_restore,
-            persistent: memory.persistent,
-            requests: Table::new(memory.requests),
-            queue: CodQueue::default(),
-            scoreboard: CodScoreboard::new(memory.copies),
-            collisions: CollisionDetector::new(config.recopies_max),
-            writer: memory.writer,
-            sweeper: memory.sweeper,
-            activity: Activity::None,
-            label: [0; 64],
-            asked_for: None,
-            record_due: false,
-            operations_unreported: 0,
-            metadata_status: error::OK,
-            repair_failed: false,
-            gate_closed: false,
-            submitted: 0,
-            overwriting: 0,
-            redirected: 0,
-            metadata_failed: false,
-            superblock_unknown: false,
-            statistics: Statistics::default(),
-            now_ns: 0,
-            copy_budget: 0,
-            copies_allowed: false,
-            moved: false,
-            cod_single: ExtentRange::default(),
-            sync_turn: 0,
-            ios: Table::new(memory.ios),
-            free_ios,
-            completions: memory.completions,
-            ready: Ring::new(memory.ready),
-            retry: Ring::new(memory.retry),
-            notices: Ring::new(memory.notices),
-            events_waiting: 0,
-            events_lost: 0,
-            next_ticket: 0,
-            requests_used: 0,
-        }
-    }
-
     // ------------------------------------------------------------- helpers
 
     pub(crate) fn geometry(&self) -> &Geometry {

@@ -36,7 +36,7 @@ pub struct IntentSweeper<'a> {
     stage: SweepStage,
     requested: bool,
     /// Bits of the page under way that may go: bit 0 is the first extent of the page.
-    candidates: ExtentMap<'a>,
+    pub(crate) candidates: ExtentMap<'a>,
     extents: ExtentRange,
     /// The last sweep could clear nothing: then the bound of R78 gives way to the hosts.
     pub fruitless: bool,
@@ -44,12 +44,12 @@ pub struct IntentSweeper<'a> {
 }
 
 impl<'a> IntentSweeper<'a> {
-    /// A sweeper with a bitmap for the extents of one page.
-    pub fn new(candidates: ExtentMap<'a>) -> IntentSweeper<'a> {
+    /// A sweeper with a map of no extents: whoever makes it lays one for the extents of a page.
+    pub fn new() -> IntentSweeper<'a> {
         IntentSweeper {
             stage: SweepStage::Idle,
             requested: false,
-            candidates,
+            candidates: ExtentMap::default(),
             extents: ExtentRange::default(),
             fruitless: false,
             cleared: 0,

@@ -40,12 +40,12 @@ pub struct PersistentDeltaMap<'a> {
     /// G: what the pages say, or will say when they are written.
     pub bits: ExtentMap<'a>,
     /// "In this state epoch a write to the extent needs no map change" (R71).
-    pass: ExtentMap<'a>,
+    pub(crate) pass: ExtentMap<'a>,
     /// The state epoch for which each chunk of `pass` holds.
     pass_epochs: &'a mut [u32],
     pages: Table<'a, Page>,
     /// Pages that are dirty, to find them.
-    dirty: ExtentMap<'a>,
+    pub(crate) dirty: ExtentMap<'a>,
     version: u64,
     flights: u32,
     /// State epoch: moves when the state of a Clone changes, so that every `pass` bit is void at once.
@@ -63,21 +63,14 @@ pub fn chunks(extents: u64) -> usize {
 }
 
 impl<'a> PersistentDeltaMap<'a> {
-    /// An empty map over this memory.
-    pub fn new(
-        bits: ExtentMap<'a>,
-        pass: ExtentMap<'a>,
-        pass_epochs: &'a mut [u32],
-        pages: &'a mut [Page],
-        dirty: ExtentMap<'a>,
-        layout: Layout,
-    ) -> PersistentDeltaMap<'a> {
+    /// Maps of no extents, with these tables: whoever makes it lays the maps.
+    pub fn new(pass_epochs: &'a mut [u32], pages: &'a mut [Page], layout: Layout) -> PersistentDeltaMap<'a> {
         PersistentDeltaMap {
-            bits,
-            pass,
+            bits: ExtentMap::default(),
+            pass: ExtentMap::default(),
             pass_epochs,
             pages: Table::new(pages),
-            dirty,
+            dirty: ExtentMap::default(),
             version: 0,
             flights: 0,
             epoch: 1,

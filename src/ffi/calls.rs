@@ -145,12 +145,13 @@ pub unsafe extern "C" fn clone_group_create(
     guard(None, || {
         // SAFETY: the caller's promise about all pointers.
         unsafe {
-            let config = structs::config(config)?;
-            let ops = structs::ops(ops)?;
+            let (config, ops) = (&structs::config(config), &structs::ops(ops));
+            let config = config.as_ref().map_err(|error| *error)?;
+            let ops = ops.as_ref().map_err(|error| *error)?;
             if group.is_null() || !group.is_aligned() {
                 return Err(Error::Invalid);
             }
-            let made = handle::create(&config, ops, workspace, workspace_bytes)?;
+            let made = handle::create(config, ops, workspace, workspace_bytes)?;
             structs::output(group, made.cast())
         }
     })

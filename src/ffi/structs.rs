@@ -100,6 +100,7 @@ pub(super) unsafe fn output_prefix<T>(to: *mut T, value: T) -> Result<i32, Error
 ///
 /// # Safety
 /// As for [`prefix`].
+#[inline(never)]
 pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, Error> {
     let zero = clone_group_config {
         struct_size: 0,
@@ -152,6 +153,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
 ///
 /// # Safety
 /// As for [`prefix`].
+#[inline(never)]
 pub(super) unsafe fn ops(from: *const clone_group_ops) -> Result<clone_group_ops, Error> {
     let none = clone_group_ops {
         struct_size: 0,
