@@ -313,9 +313,9 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, CloneState::is_tracked) {
             self.clone(lu).delta.bits.set_range(asked.extents);
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
         }
-        let set = self.persistent.bits.set_range(asked.extents).saturating_add(protected);
+        let set = self.persistent.bits.set_range(asked.extents).wrapping_add(protected);
         let verdict = self.wait_for_pages(asked.extents, set);
         if verdict.is_none() && overwrite.is_empty() {
             self.persistent.let_pass(asked.extents);
@@ -333,9 +333,8 @@ impl Group<'_> {
         let mut rest = extents;
         while !rest.is_empty() {
             let end = delta.next_set_in(rest).unwrap_or(rest.end);
-            set =
-                set.saturating_add(self.protected_restore.bits.set_range(ExtentRange::new(rest.first, end)));
-            rest.first = Extent(end.0.saturating_add(1));
+            set = set.wrapping_add(self.protected_restore.bits.set_range(ExtentRange::new(rest.first, end)));
+            rest.first = Extent(end.0.wrapping_add(1));
         }
         set
     }
@@ -362,7 +361,7 @@ impl Group<'_> {
             self.sweeper.request();
         }
         // One that is larger than the bound is not held: nothing would come of it.
-        let over = intents.saturating_add(extents.count()) > max && extents.count() <= max;
+        let over = intents.wrapping_add(extents.count()) > max && extents.count() <= max;
         over && self.state == GroupState::Ready
             && !self.persistent.bits.all_set(extents)
             && !self.sweeper.fruitless
@@ -427,12 +426,12 @@ impl Group<'_> {
 
     /// I/O slots that host requests leave to the engines and to metadata (R76).
     fn reserved_ios(&self) -> u32 {
-        let engines = self.config.copies_max.saturating_add(self.config.page_writes_max);
-        engines.saturating_add(self.config.lus()).saturating_add(3)
+        let engines = self.config.copies_max.wrapping_add(self.config.page_writes_max);
+        engines.wrapping_add(self.config.lus()).wrapping_add(3)
     }
 
     fn has_host_ios(&self, count: u32) -> bool {
-        self.free_ios() >= count.saturating_add(self.reserved_ios())
+        self.free_ios() >= count.wrapping_add(self.reserved_ios())
     }
 
     pub(crate) fn begin_read(&mut self, request: u16, lu: u32) {
@@ -441,7 +440,7 @@ impl Group<'_> {
         }
         let redirected = self.requests[request].lu == SOURCE && lu != SOURCE;
         self.requests[request].redirected = redirected;
-        self.redirected = self.redirected.saturating_add(u32::from(redirected));
+        self.redirected = self.redirected.wrapping_add(u32::from(redirected));
         add(&mut self.statistics.redirected_reads, u64::from(redirected));
         self.begin_legs(request);
         self.add_leg(request, IoOperation::Read, lu);
@@ -451,12 +450,12 @@ impl Group<'_> {
     fn begin_write(&mut self, request: u16, operation: IoOperation, mirror: Mirror) {
         let asked = self.requests[request];
         let mirrors = u32::from(mirror == Mirror::Clones) * self.config.clones_max;
-        if !self.has_host_ios(mirrors.saturating_add(1)) {
+        if !self.has_host_ios(mirrors.wrapping_add(1)) {
             self.requests[request].overwrite = ExtentRange::default();
             return self.wait(request, Why::Slots);
         }
         if !asked.overwrite.is_empty() {
-            self.overwriting = self.overwriting.saturating_add(1);
+            self.overwriting = self.overwriting.wrapping_add(1);
         }
         self.begin_legs(request);
         self.add_leg(request, operation, asked.lu);
@@ -464,7 +463,7 @@ impl Group<'_> {
         while let Some(lu) =
             self.next_clone(from, CloneState::is_mirrored).filter(|_| mirror == Mirror::Clones)
         {
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
             if self.takes_part(lu, asked.extents) {
                 self.requests[request].mirrored = true;
                 self.add_leg(request, operation, lu);
@@ -483,7 +482,7 @@ impl Group<'_> {
     fn begin_legs(&mut self, request: u16) {
         self.dequeue(request);
         self.requests[request].stage = RequestStage::Submitted;
-        self.submitted = self.submitted.saturating_add(1);
+        self.submitted = self.submitted.wrapping_add(1);
     }
 
     fn add_leg(&mut self, request: u16, operation: IoOperation, lu: u32) {
@@ -502,8 +501,8 @@ impl Group<'_> {
             ..Io::default()
         };
         let slot = self.new_io(io);
-        self.requests[request].first_leg = slot.saturating_add(1);
-        self.requests[request].legs = asked.legs.saturating_add(1);
+        self.requests[request].first_leg = slot.wrapping_add(1);
+        self.requests[request].legs = asked.legs.wrapping_add(1);
     }
 
     /// An attended request is issued by its caller, another one by the poll.
@@ -634,7 +633,7 @@ impl Group<'_> {
             let mut from = 1;
             while let Some(lu) = self.next_clone(from, CloneState::is_mirrored) {
                 self.distrust(lu, asked.extents);
-                from = lu.saturating_add(1);
+                from = lu.wrapping_add(1);
             }
         }
         if asked.overwrite.is_empty() {

@@ -36,6 +36,19 @@ pub struct Close {
     error: Option<Error>,
 }
 
+impl Close {
+    /// The number of its stage, and how far it is in it.
+    pub fn position(&self) -> (u8, u64) {
+        match self.stage {
+            CloseStage::Finishing => (0, 0),
+            CloseStage::Flushing(_) => (1, 0),
+            CloseStage::Sweeping(page) => (2, page),
+            CloseStage::Pages => (3, 0),
+            CloseStage::Committing => (4, 0),
+        }
+    }
+}
+
 impl Group<'_> {
     pub(crate) fn begin_close(&mut self, tag: u64) {
         self.state = GroupState::Closing;
@@ -63,7 +76,7 @@ impl Group<'_> {
                 if page < self.pages() && close.error.is_none() && !self.metadata_failed =>
             {
                 self.clear_intents_of(page);
-                close.stage = CloseStage::Sweeping(page.saturating_add(1));
+                close.stage = CloseStage::Sweeping(page.wrapping_add(1));
             }
             CloseStage::Sweeping(_) => close.stage = CloseStage::Pages,
             CloseStage::Pages if self.metadata_failed => {

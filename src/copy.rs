@@ -45,7 +45,7 @@ impl Group<'_> {
             let mut next = 1;
             while let Some(lu) = self.next_clone(next, CloneState::is_tracked) {
                 self.clone(lu).delta.bits.set_range(extents);
-                next = lu.saturating_add(1);
+                next = lu.wrapping_add(1);
             }
         }
         self.begin_pieces(number);
@@ -95,7 +95,7 @@ impl Group<'_> {
         } else {
             self.geometry().blocks_in(u64::from(self.config.copy_buffer_bytes))
         };
-        let end = Block(copy.piece.end.0.saturating_add(most).min(copy.end.0));
+        let end = Block(copy.piece.end.0.wrapping_add(most).min(copy.end.0));
         let piece = BlockRange { first: copy.piece.end, end };
         self.scoreboard.copies[number].piece = piece;
         self.scoreboard.copies[number].stage = CopyStage::Reading;
@@ -189,7 +189,7 @@ impl Group<'_> {
 
     fn count_copied(&mut self, copy: &Copy, clone: u32, extents: u64) {
         let counted = &mut self.clone_mut(clone).copied;
-        *counted = counted.saturating_add(extents);
+        *counted = counted.wrapping_add(extents);
         if copy.engine == CopyEngine::Cod {
             add(&mut self.statistics.cod_extents, extents);
         } else {
@@ -249,7 +249,7 @@ impl Group<'_> {
             if !self.source_is_owned(extent) {
                 return Some(extent);
             }
-            let behind = Extent(extent.0.saturating_add(1));
+            let behind = Extent(extent.0.wrapping_add(1));
             rest.first = self.scoreboard.owned_until(SOURCE, extent).unwrap_or(behind);
         }
         None

@@ -124,6 +124,6 @@ impl Group<'_> {
             1,
         ));
         start.open = 1;
-        start.next = start.next.saturating_add(1);
+        start.next = start.next.wrapping_add(1);
     }
 }

@@ -20,7 +20,7 @@ use crate::intent_sweeper::{IntentSweeper, SweepStage};
 use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
 use crate::lu::{Lu, LuFlags, Ticket};
 use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
-use crate::operation::Activity;
+use crate::operation::{Activity, Position};
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
 use crate::request::{Request, RequestStage};
@@ -201,17 +201,17 @@ impl<'a> Group<'a> {
                 let found = Extent(base.wrapping_add(u64::from(needed.trailing_zeros())));
                 return (found < extents.end).then_some(found);
             }
-            rest.first = Extent(base.saturating_add(u64::from(ExtentMap::WORD_BITS)));
+            rest.first = Extent(base.wrapping_add(u64::from(ExtentMap::WORD_BITS)));
         }
         None
     }
 
     pub(crate) fn raise(&mut self, event: Event) {
         if self.events_waiting < EVENTS_MAX {
-            self.events_waiting = self.events_waiting.saturating_add(1);
+            self.events_waiting = self.events_waiting.wrapping_add(1);
             self.notices.push(Notice::Event(event));
         } else {
-            add(&mut self.events_lost, 1);
+            self.events_lost = self.events_lost.saturating_add(1);
         }
     }
 
@@ -221,7 +221,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn finish_operation(&mut self, tag: u64, status: i32) {
-        self.operations_unreported = self.operations_unreported.saturating_add(1);
+        self.operations_unreported = self.operations_unreported.wrapping_add(1);
         self.notices.push(Notice::Operation { tag, status });
     }
 
@@ -233,7 +233,7 @@ impl<'a> Group<'a> {
     }
 
     pub(crate) fn new_ticket(&mut self) -> Ticket {
-        self.next_ticket = self.next_ticket.saturating_add(1);
+        self.next_ticket = self.next_ticket.wrapping_add(1);
         self.next_ticket
     }
 
@@ -408,7 +408,7 @@ impl<'a> Group<'a> {
 
     fn free_io(&mut self, slot: u16) {
         self.ios[slot] = Io::default();
-        self.free_ios = self.free_ios.saturating_add(1);
+        self.free_ios = self.free_ios.wrapping_add(1);
         self.queue.changed = true;
     }
 
@@ -522,8 +522,8 @@ impl<'a> Group<'a> {
     }
 
     /// Where the machines stand that may move without an I/O.
-    fn positions(&self) -> (Activity, SweepStage, CommitStage) {
-        (self.activity, self.sweeper.position(), self.writer.position())
+    fn positions(&self) -> (Position, SweepStage, CommitStage) {
+        (self.activity.position(), self.sweeper.position(), self.writer.position())
     }
 
     /// What a poll that has nothing more to do returns.
@@ -582,7 +582,7 @@ impl<'a> Group<'a> {
         let free = self.requests.iter().find(|(_, slot)| slot.stage == RequestStage::Free);
         let slot = free.map(|(number, _)| number)?;
         self.requests[slot] = request;
-        self.requests_used = self.requests_used.saturating_add(1);
+        self.requests_used = self.requests_used.wrapping_add(1);
         Some(slot)
     }
 

@@ -118,7 +118,7 @@ impl Group<'_> {
         };
         let page = self.persistent.layout().page_of(extent);
         if self.choose_candidates(page) == 0 {
-            self.sweeper.stage = SweepStage::Choosing(page.saturating_add(1));
+            self.sweeper.stage = SweepStage::Choosing(page.wrapping_add(1));
             return;
         }
         let ticket = self.new_ticket();
@@ -145,7 +145,7 @@ impl Group<'_> {
             .clear_range(ExtentRange::new(Extent(0), Extent(self.sweeper.candidates.extents())));
         let mut rest = extents;
         while let Some(extent) = self.persistent.bits.next_set_in(rest) {
-            rest.first = Extent(extent.0.saturating_add(1));
+            rest.first = Extent(extent.0.wrapping_add(1));
             if self.is_spare(extent) {
                 self.sweeper.candidates.set(Extent(extent.0.saturating_sub(extents.first.0)));
             }
@@ -172,8 +172,8 @@ impl Group<'_> {
         let base = self.sweeper.extents.first.0;
         let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
         while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
-            rest.first = Extent(spare.0.saturating_add(1));
-            self.persistent.withdraw_pass(ExtentRange::one(Extent(base.saturating_add(spare.0))));
+            rest.first = Extent(spare.0.wrapping_add(1));
+            self.persistent.withdraw_pass(ExtentRange::one(Extent(base.wrapping_add(spare.0))));
         }
     }
 
@@ -193,7 +193,7 @@ impl Group<'_> {
         if !failed && !self.metadata_failed && !self.some_clone_inherits() {
             self.clear_candidates(page);
         }
-        self.sweeper.stage = SweepStage::Choosing(page.saturating_add(1));
+        self.sweeper.stage = SweepStage::Choosing(page.wrapping_add(1));
     }
 
     fn clear_candidates(&mut self, page: u64) {
@@ -201,15 +201,15 @@ impl Group<'_> {
         let mut cleared = 0;
         let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
         while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
-            rest.first = Extent(spare.0.saturating_add(1));
-            let extent = Extent(base.saturating_add(spare.0));
+            rest.first = Extent(spare.0.wrapping_add(1));
+            let extent = Extent(base.wrapping_add(spare.0));
             // D may have come back meanwhile: a leg of a write failed.
             if self.is_spare(extent) {
                 cleared += u64::from(self.persistent.bits.clear(extent));
             }
         }
         if cleared > 0 {
-            self.sweeper.cleared = self.sweeper.cleared.saturating_add(cleared);
+            self.sweeper.cleared = self.sweeper.cleared.wrapping_add(cleared);
             self.persistent.mark_page(page);
             self.queue.changed = true;
         }

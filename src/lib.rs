@@ -53,6 +53,7 @@ mod metadata_writer;
 mod mirror;
 mod operation;
 mod overwrite;
+mod parts;
 mod persistent_delta_map;
 mod protected_restore_map;
 mod query;

@@ -241,7 +241,7 @@ impl Group<'_> {
             return;
         };
         self.writer.writers[number] = PageWriter { stage: WriterStage::Writing, page, spoiled: error::OK };
-        let buffer = number.saturating_add(1);
+        let buffer = number.wrapping_add(1);
         let header = PageHeader {
             group_id: self.config.group_id,
             page,

@@ -115,7 +115,7 @@ impl<'a> PersistentDeltaMap<'a> {
             if *epoch != self.epoch {
                 *epoch = self.epoch;
                 let first = count(chunk) << CHUNK_SHIFT;
-                let end = first.saturating_add(1 << CHUNK_SHIFT);
+                let end = first.wrapping_add(1 << CHUNK_SHIFT);
                 self.pass.clear_range(ExtentRange::new(Extent(first), Extent(end.min(self.pass.extents()))));
             }
         }
@@ -135,7 +135,7 @@ impl<'a> PersistentDeltaMap<'a> {
     /// Bits of these extents changed, in whatever column: their pages must be written. Returns the
     /// version to wait for.
     pub fn mark(&mut self, extents: ExtentRange) -> u64 {
-        self.version = self.version.saturating_add(1);
+        self.version = self.version.wrapping_add(1);
         for page in self.pages_of(extents) {
             self.mark_page_at(page, self.version);
         }
@@ -144,7 +144,7 @@ impl<'a> PersistentDeltaMap<'a> {
 
     /// A page must be written.
     pub fn mark_page(&mut self, page: u64) {
-        self.version = self.version.saturating_add(1);
+        self.version = self.version.wrapping_add(1);
         self.mark_page_at(page, self.version);
     }
 
@@ -187,12 +187,12 @@ impl<'a> PersistentDeltaMap<'a> {
     /// A page that should be written now, taken: it is in flight from here on. Pages take turns.
     pub fn begin_write(&mut self) -> Option<u64> {
         let page = self.next_writable(self.next_page).or_else(|| self.next_writable(0))?;
-        self.next_page = page.saturating_add(1);
+        self.next_page = page.wrapping_add(1);
         self.dirty.clear(Extent(page));
         let slot = &mut self.pages[page];
         slot.flight_since = core::mem::take(&mut slot.dirty_since);
         slot.sequence = slot.sequence.saturating_add(1);
-        self.flights = self.flights.saturating_add(1);
+        self.flights = self.flights.wrapping_add(1);
         Some(page)
     }
 
@@ -203,7 +203,7 @@ impl<'a> PersistentDeltaMap<'a> {
             if self.pages[page.0].flight_since == 0 {
                 return Some(page.0);
             }
-            from = Extent(page.0.saturating_add(1));
+            from = Extent(page.0.wrapping_add(1));
         }
         None
     }

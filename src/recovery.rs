@@ -122,8 +122,8 @@ impl Group<'_> {
             }
             if self.writer.lanes.get(lane).is_some_and(|lane| lane.open == 0) && self.free_ios() >= 2 {
                 self.load_page(lane, start.next);
-                start.next = start.next.saturating_add(1);
-                start.open = start.open.saturating_add(2);
+                start.next = start.next.wrapping_add(1);
+                start.open = start.open.wrapping_add(2);
             }
         }
         if start.open == 0 && start.next == self.pages() {
@@ -249,7 +249,7 @@ impl Group<'_> {
         let mut rest = extents;
         while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
             delta.clear(extent);
-            rest.first = Extent(extent.0.saturating_add(1));
+            rest.first = Extent(extent.0.wrapping_add(1));
         }
     }
 
@@ -293,7 +293,7 @@ impl Group<'_> {
 
     /// Adds what a Clone that was never synchronized to the end still lacks, a slice at a time (R73).
     fn fill_deltas(&mut self, start: &mut Start, from: Extent, buffers: &mut dyn MetadataBuffers) {
-        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         for (_, clone) in self.clones.iter() {
             if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
@@ -321,7 +321,7 @@ impl Group<'_> {
 
 /// The buffer of one copy of the page in a lane. Buffer 0 is for superblocks.
 fn lane_buffer(lane: usize, copy: u8) -> u16 {
-    crate::geometry::slot(lane.saturating_mul(2)).saturating_add(1).saturating_add(u16::from(copy))
+    crate::geometry::slot(lane.wrapping_mul(2)).wrapping_add(1).wrapping_add(u16::from(copy))
 }
 
 /// The slot that counts: of two valid ones the newer.

@@ -22,6 +22,13 @@ pub struct Repair {
     pub(crate) tag: u64,
 }
 
+impl Repair {
+    /// The number of its stage, and how far it is in it.
+    pub fn position(&self) -> (u8, u64) {
+        (u8::from(self.committing), 0)
+    }
+}
+
 impl Group<'_> {
     pub(crate) fn begin_repair(&mut self, tag: u64) {
         for page in 0..self.pages() {

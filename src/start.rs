@@ -58,6 +58,22 @@ pub struct Start {
     pub abandoning: bool,
 }
 
+impl Start {
+    /// The number of its stage, and how far it is in it. What went wrong is a stage of its own: the next step ends it.
+    pub fn position(&self) -> (u8, u64) {
+        let (stage, at) = match self.stage {
+            StartStage::Slots => (0, self.next),
+            StartStage::Invalidating => (1, 0),
+            StartStage::InvalidFlush(_) => (2, 0),
+            StartStage::Pages => (3, self.next),
+            StartStage::PageFlush(_) => (4, 0),
+            StartStage::Filling(from) => (5, from.0),
+            StartStage::Committing => (6, 0),
+        };
+        (if self.error.is_some() { 7 } else { stage }, at)
+    }
+}
+
 impl Group<'_> {
     pub(crate) fn begin_start(&mut self, operation: Operation, tag: u64) -> Result<(), Error> {
         match self.state {

@@ -63,6 +63,18 @@ pub enum TransitionStage {
     Committing,
 }
 
+impl TransitionStage {
+    /// Its number, and how far it is in it.
+    pub fn position(self) -> (u8, u64) {
+        match self {
+            TransitionStage::Preparing(from) => (0, from.0),
+            TransitionStage::Draining => (1, 0),
+            TransitionStage::Flushing(_) => (2, 0),
+            TransitionStage::Committing => (3, 0),
+        }
+    }
+}
+
 /// A change under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transition {
@@ -136,7 +148,7 @@ impl Group<'_> {
 
     /// Fills maps, a slice at a time, while hosts go on.
     fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
-        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         let more = match change {
             Change::AddClone(lu) => {
@@ -364,7 +376,7 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
             self.clone_mut(lu).delta.inherits_intent = true;
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
         }
     }
 

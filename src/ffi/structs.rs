@@ -317,6 +317,7 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
 /// An event for C, and its log level.
 pub(super) fn event(event: &Event) -> (clone_group_event, u32) {
     let (kind, level, name, text) = event.kind.describe();
+    let (name, text) = if crate::parts::TEXTS { (name, text) } else { (c"", c"") };
     let event = clone_group_event {
         struct_size: size_field::<clone_group_event>(),
         kind,
