@@ -10,7 +10,7 @@
 
 use crate::clone::CloneState;
 use crate::error::{self, Error};
-use crate::group::{Group, GroupState, SOURCE};
+use crate::group::{Group, GroupState, SLICES_MAX, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
@@ -75,8 +75,11 @@ impl Group<'_> {
             CloseStage::Sweeping(page)
                 if page < self.pages() && close.error.is_none() && !self.metadata_failed =>
             {
-                self.clear_intents_of(page);
-                close.stage = CloseStage::Sweeping(page.wrapping_add(1));
+                // A page is a slice for each of its bits: one in a poll.
+                if self.may_walk(SLICES_MAX) {
+                    self.clear_intents_of(page);
+                    close.stage = CloseStage::Sweeping(page.wrapping_add(1));
+                }
             }
             CloseStage::Sweeping(_) => close.stage = CloseStage::Pages,
             CloseStage::Pages if self.metadata_failed => {

@@ -33,6 +33,9 @@ pub use crate::operation::Operation;
 /// Steps of the machines in one go.
 const STEPS_MAX: u32 = 16;
 
+/// Slices of maps that one poll walks.
+pub const SLICES_MAX: u32 = 4;
+
 /// The Source among the LUs.
 pub const SOURCE: u32 = 0;
 
@@ -117,6 +120,8 @@ pub struct Group<'a> {
     pub(crate) copy_budget: u32,
     /// This poll may begin background copies at all.
     pub(crate) copies_allowed: bool,
+    /// Slices of maps that this poll may still walk.
+    pub(crate) slices_left: u32,
     /// The last step moved something: the next one may move more.
     pub(crate) moved: bool,
     /// A run that could not be copied on demand: its extents are copied alone.
@@ -453,6 +458,7 @@ impl<'a> Group<'a> {
     pub fn begin_poll(&mut self, copy_budget: u32) {
         self.copy_budget = copy_budget;
         self.copies_allowed = copy_budget > 0;
+        self.slices_left = SLICES_MAX;
         // Each refused I/O is offered at most once in a poll (R81).
         for _ in 0..self.retry.len() {
             if let Some(slot) = self.retry.pop() {
@@ -521,6 +527,14 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Whether this poll may walk so many more slices of a map. If not, the next one goes on: no poll is longer because
+    /// an LU is larger.
+    pub(crate) fn may_walk(&mut self, slices: u32) -> bool {
+        let may = self.slices_left > 0;
+        self.slices_left = self.slices_left.saturating_sub(slices);
+        may
+    }
+
     /// Where the machines stand that may move without an I/O.
     fn positions(&self) -> (Position, SweepStage, CommitStage) {
         (self.activity.position(), self.sweeper.position(), self.writer.position())
@@ -533,6 +547,7 @@ impl<'a> Group<'a> {
             || self.queue.changed && !self.queue.is_empty()
             || self.completions.any_arrived()
             || self.moved
+            || self.slices_left == 0
             || self.copies_allowed && self.copy_budget == 0 && self.has_background_work();
         if more {
             error::MORE

@@ -15,7 +15,7 @@
 use crate::clone::CloneState;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count};
-use crate::group::{Group, SOURCE};
+use crate::group::{Group, SLICES_MAX, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::request::RequestStage;
 
@@ -94,14 +94,18 @@ impl Group<'_> {
                 self.sweeper.requested = false;
                 self.sweeper.cleared = 0;
                 self.sweeper.stage = SweepStage::Choosing(0);
-                self.choose_page(0);
             }
             SweepStage::Idle => {}
             SweepStage::Choosing(_) if stopped => {
                 self.sweeper.stage = SweepStage::Idle;
                 self.sweeper.requested = true;
             }
-            SweepStage::Choosing(page) => self.choose_page(page),
+            // One page in a poll: each of its bits is looked at.
+            SweepStage::Choosing(page) => {
+                if self.may_walk(SLICES_MAX) {
+                    self.choose_page(page);
+                }
+            }
             SweepStage::Flushing(page, ticket) => self.sweep_flushed(page, ticket),
         }
     }

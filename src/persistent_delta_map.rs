@@ -227,16 +227,10 @@ impl<'a> PersistentDeltaMap<'a> {
         &self.pages[page]
     }
 
-    /// Nothing is known of any page: a start begins.
-    pub fn forget_pages(&mut self) {
-        for (_, page) in self.pages.iter_mut() {
-            *page = Page::default();
-        }
-        self.dirty.clear_range(ExtentRange::new(Extent(0), Extent(self.dirty.extents())));
-    }
-
-    /// What Recovery found out about a page.
+    /// What a start found out about a page, or wrote to it: what an earlier attempt left is forgotten, one page at a
+    /// time.
     pub fn set_page(&mut self, page: u64, newest: u8, sequence: u64) {
+        self.dirty.clear(Extent(page));
         self.pages[page] = Page { newest, sequence, ..Page::default() };
     }
 

@@ -293,6 +293,9 @@ impl Group<'_> {
 
     /// Adds what a Clone that was never synchronized to the end still lacks, a slice at a time (R73).
     fn fill_deltas(&mut self, start: &mut Start, from: Extent, buffers: &mut dyn MetadataBuffers) {
+        if !self.may_walk(1) {
+            return;
+        }
         let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         for (_, clone) in self.clones.iter() {

@@ -85,7 +85,6 @@ impl Group<'_> {
             return Err(Error::NoLu);
         }
         self.state = GroupState::Starting;
-        self.persistent.forget_pages();
         // An earlier attempt may have failed.
         self.metadata_failed = false;
         self.superblock_unknown = false;

@@ -87,7 +87,7 @@ pub struct Transition {
 }
 
 /// Extents of a map that one step of a walk handles: it bounds the work of a poll.
-pub const SLICE_EXTENTS: u64 = 1 << 18;
+pub const SLICE_EXTENTS: u64 = 1 << 14;
 
 impl Change {
     /// Whether hosts are held and everything under way finishes before it.
@@ -148,6 +148,9 @@ impl Group<'_> {
 
     /// Fills maps, a slice at a time, while hosts go on.
     fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
+        if !self.may_walk(1) {
+            return Ok(TransitionStage::Preparing(from));
+        }
         let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         let more = match change {
@@ -176,8 +179,12 @@ impl Group<'_> {
     /// end, wherever its copies were not written down as flushed (R52, R73).
     fn inherit(&self, lu: u32, slice: ExtentRange) {
         let clone = self.clone(lu);
-        for extent in slice.iter().filter(|&extent| self.persistent.bits.get(extent)) {
-            clone.delta.bits.set(extent);
+        let mut rest = slice;
+        while let Some(first) = self.persistent.bits.next_set_in(rest) {
+            rest.first = first;
+            let end = self.persistent.bits.next_clear_in(rest).unwrap_or(rest.end);
+            clone.delta.bits.set_range(ExtentRange::new(first, end));
+            rest.first = end;
         }
         if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
             clone.delta.bits.set_range(slice.intersection(unproven));

@@ -244,6 +244,7 @@ impl Plan {
                     now_ns: 0,
                     copy_budget: 0,
                     copies_allowed: false,
+                    slices_left: 0,
                     moved: false,
                     cod_single: ExtentRange::default(),
                     sync_turn: 0,
