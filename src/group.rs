@@ -142,25 +142,30 @@ pub struct Group<'a> {
 
 impl<'a> Group<'a> {
     // ------------------------------------------------------------- helpers
+    // What is called from everywhere, the firmware has once.
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.config.geometry
     }
 
     /// The Clone behind an LU number.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn clone(&self, lu: u32) -> &Clone<'a> {
         &self.clones[u64::from(lu.wrapping_sub(1))]
     }
 
     /// The Clone behind an LU number, to change.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn clone_mut(&mut self, lu: u32) -> &mut Clone<'a> {
         &mut self.clones[u64::from(lu.wrapping_sub(1))]
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn lu(&self, lu: u32) -> &Lu {
         &self.lus[u64::from(lu)]
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn lu_mut(&mut self, lu: u32) -> &mut Lu {
         &mut self.lus[u64::from(lu)]
     }
@@ -237,6 +242,7 @@ impl<'a> Group<'a> {
         self.config.lus()
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn new_ticket(&mut self) -> Ticket {
         self.next_ticket = self.next_ticket.wrapping_add(1);
         self.next_ticket
