@@ -5,7 +5,6 @@
 //! Needs an optimized build (`cargo test --release --test bounded_work`), valgrind and a C compiler; without them it is
 //! skipped, and says so.
 
-#[allow(dead_code)] // this test uses its part
 #[path = "common/programs.rs"]
 mod programs;
 
