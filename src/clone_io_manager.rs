@@ -545,7 +545,7 @@ impl Group<'_> {
     // ------------------------------------------------------------------- queue
 
     /// Looks at every request that waits, in order, if anything happened that may let one go on.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_queue(&mut self) {
         if !core::mem::take(&mut self.queue.changed) {
             return;

@@ -56,7 +56,7 @@ impl Group<'_> {
         self.activity = Activity::Close(Close { stage: CloseStage::Finishing, tag, error: None });
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_close(&mut self, mut close: Close, buffers: &mut dyn MetadataBuffers) {
         match close.stage {
             CloseStage::Finishing => {

@@ -17,7 +17,7 @@ use crate::transition::Change;
 
 impl Group<'_> {
     /// Both slots were read: is there a group that would be lost?
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn format_checked(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         let force = start.operation == Operation::Format { force: true };
         let refusal = start.slots.iter().find_map(|slot| match slot {
@@ -52,7 +52,7 @@ impl Group<'_> {
         start.stage = StartStage::Invalidating;
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_format(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         let stage = start.stage;
         match stage {

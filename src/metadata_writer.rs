@@ -212,7 +212,7 @@ impl Group<'_> {
         }
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_writer(&mut self, buffers: &mut dyn MetadataBuffers) {
         self.advance_commit(buffers);
         for number in 0..crate::geometry::slot(self.writer.writers.len()) {
@@ -229,7 +229,7 @@ impl Group<'_> {
         }
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn begin_page_write(&mut self, number: u16, buffers: &mut dyn MetadataBuffers) {
         // Recovery uses the buffers of the page writers, and one that was refused changes nothing (R60).
         let serving = matches!(self.state, GroupState::Ready | GroupState::Closing);

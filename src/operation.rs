@@ -239,7 +239,7 @@ impl Group<'_> {
 
     // ------------------------------------------------------- the one machine
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_activity(&mut self, buffers: &mut dyn MetadataBuffers) {
         match self.activity {
             Activity::None => self.begin_next(),

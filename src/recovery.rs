@@ -34,7 +34,7 @@ pub struct Lane {
 
 impl Group<'_> {
     /// Both slots were read: which one counts, and does it describe this group?
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn recover_superblock(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         let result = newest_slot(&start.slots).and_then(|(slot, sequence)| {
             let length = index(self.persistent.layout().superblock_bytes());
@@ -96,7 +96,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_recovery(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         match start.stage {
             StartStage::Pages => self.load_pages(start),
@@ -170,7 +170,7 @@ impl Group<'_> {
     }
 
     /// One copy of a page was read, or could not be.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn page_copy_read(
         &mut self,
         start: &mut Start,

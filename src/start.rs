@@ -101,7 +101,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_start(&mut self, mut start: Start, buffers: &mut dyn MetadataBuffers) {
         if let (0, Some(error)) = (start.open, start.error) {
             self.end_start(start.tag, Err(error));
@@ -141,7 +141,7 @@ impl Group<'_> {
     }
 
     /// An I/O of the start is over. `step` is the buffer it used.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn start_io_over(&mut self, step: u16, status: i32, buffers: &mut dyn MetadataBuffers) {
         let Activity::Start(mut start) = self.activity else {
             return;

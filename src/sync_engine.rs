@@ -17,7 +17,7 @@ use crate::transition::Change;
 
 impl Group<'_> {
     /// Begins copies, as far as the budget of this poll and the copy slots allow.
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_sync_engine(&mut self) {
         if !self.may_sync() {
             return;

@@ -110,7 +110,7 @@ impl Group<'_> {
             Activity::Transition(Transition { change, stage: TransitionStage::Preparing(Extent(0)), tag });
     }
 
-    #[inline(never)]
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
         let next = match transition.stage {
             TransitionStage::Preparing(from) => self.prepare(transition.change, from),
