@@ -816,13 +816,15 @@ const char *clone_group_version(void);
 // The name of a status, such as "CLONE_GROUP_ERR_BUSY". Static.
 //
 // Context: any context.
-// Returns the name; for a number that is not the library's, a text that says so.
+// Returns the name; for a number that is not the library's, a text that says so; an
+// empty text in a firmware build without texts.
 const char *clone_group_status_name(int32_t status);
 
 // What a status means and what the caller can do, in one sentence. Static.
 //
 // Context: any context.
-// Returns the text; for a number that is not the library's, a text that says so.
+// Returns the text; for a number that is not the library's, a text that says so; an
+// empty text in a firmware build without texts.
 const char *clone_group_status_text(int32_t status);
 
 // Fills `config` with zeroes and its size. An older caller passes its own,
@@ -1316,7 +1318,8 @@ int32_t clone_group_lu_query(struct clone_group *group,
 // Counters since create.
 //
 // Context: any thread; also from callbacks.
-// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, or CLONE_GROUP_ERR_NOT_SUPPORTED
+// (a firmware build without queries).
 int32_t clone_group_statistics_query(struct clone_group *group,
                                      struct clone_group_statistics *statistics);
 
@@ -1327,7 +1330,8 @@ int32_t clone_group_statistics_query(struct clone_group *group,
 // Context: any thread; also from callbacks.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
 // `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
-// CLONE_GROUP_ERR_NO_LU. Nothing is written on an error.
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without
+// queries). Nothing is written on an error.
 int32_t clone_group_map_read(struct clone_group *group,
                              uint32_t map,
                              uint32_t lu,

@@ -160,7 +160,7 @@ impl<'a> CodScoreboard<'a> {
     pub fn claim(&mut self, copy: Copy) -> Option<u16> {
         let (number, slot) = self.copies.iter_mut().find(|(_, slot)| slot.stage == CopyStage::Free)?;
         *slot = copy;
-        self.active = self.active.saturating_add(1);
+        self.active = self.active.wrapping_add(1);
         if copy.engine == CopyEngine::Verify {
             self.verifying = self.verifying.saturating_add(1);
         } else {

@@ -47,7 +47,7 @@ impl Group<'_> {
                 if self.clone(lu).delta.bits.set_range(extents) > 0 {
                     self.save_later(extents);
                 }
-                next = lu.saturating_add(1);
+                next = lu.wrapping_add(1);
             }
         }
         self.begin_pieces(number);
@@ -104,7 +104,7 @@ impl Group<'_> {
         } else {
             self.geometry().blocks_in(u64::from(self.config.copy_buffer_bytes))
         };
-        let end = Block(copy.piece.end.0.saturating_add(most).min(copy.end.0));
+        let end = Block(copy.piece.end.0.wrapping_add(most).min(copy.end.0));
         let piece = BlockRange { first: copy.piece.end, end };
         self.scoreboard.copies[number].piece = piece;
         self.scoreboard.copies[number].stage = CopyStage::Reading;
@@ -210,7 +210,7 @@ impl Group<'_> {
 
     fn count_copied(&mut self, copy: &Copy, clone: u32, extents: u64) {
         let counted = &mut self.clone_mut(clone).copied;
-        *counted = counted.saturating_add(extents);
+        *counted = counted.wrapping_add(extents);
         if copy.compare && !copy.written {
             self.count_skipped(clone, extents);
         }
@@ -277,7 +277,7 @@ impl Group<'_> {
             if !self.source_is_owned(extent) {
                 return Some(extent);
             }
-            let behind = Extent(extent.0.saturating_add(1));
+            let behind = Extent(extent.0.wrapping_add(1));
             rest.first = self.scoreboard.owned_until(SOURCE, extent).unwrap_or(behind);
         }
         None

@@ -55,6 +55,11 @@ impl Group<'_> {
         }
         if self.config.map_per_clone {
             self.persistent.save_later();
+            if self.persistent.has_later() {
+                // The next slice.
+                self.queue.changed = true;
+                return;
+            }
         } else if !over && self.clones_where(|state| state != CloneState::Absent).count() == 1 {
             let page = |extent| self.persistent.layout().page_of(Extent(extent));
             self.sweeper.request_pages(page(self.swept_below), page(self.clone(from).cursor));

@@ -4,11 +4,7 @@
 use core::ffi::CStr;
 
 /// The version of the library.
-pub const VERSION: &CStr =
-    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-        Ok(version) => version,
-        Err(_) => c"",
-    };
+pub const VERSION: &CStr = c_text(concat!(env!("CARGO_PKG_VERSION"), "\0"));
 
 /// Done (`CLONE_GROUP_OK`).
 pub const OK: i32 = 0;
@@ -48,26 +44,32 @@ macro_rules! errors {
             }
         }
 
-        /// The name of a status in the header.
+        /// The name of a status in the header; empty without texts.
         pub fn name(status: i32) -> &'static CStr {
+            if !crate::parts::TEXTS {
+                return c"";
+            }
             match status {
                 OK => c"CLONE_GROUP_OK",
                 PENDING => c"CLONE_GROUP_PENDING",
                 MORE => c"CLONE_GROUP_MORE",
                 RETRY => c"CLONE_GROUP_RETRY",
-                $($status => c_text(concat!($name, "\0")),)*
+                $($status => const { c_text(concat!($name, "\0")) },)*
                 _ => c"not a status of clone_group",
             }
         }
 
-        /// What a status means and what the caller can do.
+        /// What a status means and what the caller can do; empty without texts.
         pub fn text(status: i32) -> &'static CStr {
+            if !crate::parts::TEXTS {
+                return c"";
+            }
             match status {
                 OK => c"done",
                 PENDING => c"accepted; wait for done, or for I/O to complete",
                 MORE => c"there is more to do; call again",
                 RETRY => c"not taken now; the library offers the I/O again on a later poll",
-                $($status => c_text(concat!($text, "\0")),)*
+                $($status => const { c_text(concat!($text, "\0")) },)*
                 _ => c"a status of the controller's own callbacks, passed on unchanged",
             }
         }
@@ -75,8 +77,11 @@ macro_rules! errors {
 }
 
 /// A literal that ends with NUL.
-fn c_text(text: &'static str) -> &'static CStr {
-    CStr::from_bytes_with_nul(text.as_bytes()).unwrap_or(c"")
+const fn c_text(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    }
 }
 
 errors! {

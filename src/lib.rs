@@ -58,6 +58,7 @@ mod mirror;
 mod mismatch;
 mod operation;
 mod overwrite;
+mod parts;
 mod persistent_delta_map;
 mod protected_restore_map;
 mod query;

@@ -105,6 +105,24 @@ pub enum Activity {
     Repair(Repair),
 }
 
+/// Where an activity stands: its kind, its stage, and how far it is in that.
+pub type Position = (u8, u8, u64);
+
+impl Activity {
+    /// Where it stands: it has moved when that differs. It may not have moved in a way that matters if only the rest
+    /// of it differs.
+    pub fn position(&self) -> Position {
+        let (kind, (stage, at)) = match self {
+            Activity::None => (0, (0, 0)),
+            Activity::Transition(transition) => (1, transition.stage.position()),
+            Activity::Start(start) => (2, start.position()),
+            Activity::Close(close) => (3, close.position()),
+            Activity::Repair(repair) => (4, repair.position()),
+        };
+        (kind, stage, at)
+    }
+}
+
 impl Group<'_> {
     /// Accepts an operation; polls do it.
     pub fn operate(&mut self, operation: Operation, label: &[u8; 64], tag: u64) -> Result<(), Error> {
@@ -279,6 +297,7 @@ impl Group<'_> {
 
     // ------------------------------------------------------- the one machine
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_activity(&mut self, buffers: &mut dyn MetadataBuffers) {
         match self.activity {
             Activity::None => self.begin_next(),

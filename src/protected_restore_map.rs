@@ -33,12 +33,9 @@ pub struct ProtectedRestoreMap<'a> {
 }
 
 impl<'a> ProtectedRestoreMap<'a> {
-    /// Empty maps over this storage.
-    pub fn new(
-        bits: ExtentMap<'a>,
-        copied: ExtentMap<'a>,
-        unflushed: &'a mut [ExtentRange],
-    ) -> ProtectedRestoreMap<'a> {
+    /// Maps of no extents, with this list: whoever makes it lays the maps.
+    pub fn new(unflushed: &'a mut [ExtentRange]) -> ProtectedRestoreMap<'a> {
+        let (bits, copied) = (ExtentMap::default(), ExtentMap::default());
         ProtectedRestoreMap { bits, copied, unflushed: Ring::new(unflushed), sealed: 0 }
     }
 

@@ -102,9 +102,9 @@ impl Group<'_> {
         let restored =
             if clone.state().is_tracked() { self.onto_source_delta().map_or(0, ExtentMap::count) } else { 0 };
         let unproven = clone.unproven(self.geometry().all_extents()).map_or(0, ExtentRange::count);
-        let inherited = self.persistent.bits.count().saturating_add(unproven);
+        let inherited = self.persistent.bits.count().wrapping_add(unproven);
         let inherited = if clone.delta.inherits_intent { inherited } else { 0 };
-        let left = own.saturating_add(restored).saturating_add(inherited).min(self.geometry().extents());
+        let left = own.wrapping_add(restored).wrapping_add(inherited).min(self.geometry().extents());
         let absent = clone.record.state == CloneState::Absent;
         let copies = clone.state() == CloneState::Restoring
             || clone.state().shares_writes() && clone.state() != CloneState::Synchronized;

@@ -32,5 +32,7 @@ pub struct Statistics {
 
 /// Adds to a counter.
 pub fn add(counter: &mut u64, count: u64) {
-    *counter = counter.wrapping_add(count);
+    if crate::parts::QUERIES {
+        *counter = counter.wrapping_add(count);
+    }
 }

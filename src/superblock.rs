@@ -64,7 +64,9 @@ pub fn encode(
 ) {
     image.fill(0);
     let superblock_bytes = crate::geometry::count32(crate::geometry::count(image.len()));
-    let mut writer = Writer { bytes: image, at: 0 };
+    // Of a known length, here and below, so that no field is checked for its place.
+    let Some(bytes) = image.first_chunk_mut::<RECORDS_AT>() else { return };
+    let mut writer = Writer { bytes, at: 0 };
     writer.put(MAGIC);
     writer.u32(FORMAT_VERSION);
     writer.u32(superblock_bytes);
@@ -92,7 +94,9 @@ pub fn encode(
     writer.u64(group.set_id);
     writer.put(&group.source_identity);
     for (number, clone) in clones.enumerate() {
-        writer.at = record_at(number);
+        let record = image.get_mut(record_at(number)..).and_then(|rest| rest.first_chunk_mut::<RECORDS_AT>());
+        let Some(bytes) = record else { return };
+        let mut writer = Writer { bytes, at: 0 };
         writer.u32(clone.state.number());
         writer.u32(
             flag(clone.full, RECORD_FULL)
@@ -155,7 +159,7 @@ fn inspect_parts(image: &[u8]) -> Option<Slot> {
     if version != FORMAT_VERSION {
         return Some(Slot::Unknown);
     }
-    reader.at = reader.at.saturating_add(16);
+    reader.at = reader.at.wrapping_add(16);
     Some(Slot::Valid(reader.u64()?))
 }
 
@@ -174,7 +178,7 @@ pub fn decode(image: &[u8], config: &Config) -> Result<GroupRecord, Error> {
 }
 
 fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Error>> {
-    let mut reader = Reader { bytes: image, at: 16 };
+    let mut reader = Reader { bytes: image.first_chunk::<RECORDS_AT>()?, at: 16 };
     if reader.bytes16()? != config.group_id {
         return Some(Err(Error::MetadataForeign));
     }
@@ -216,7 +220,8 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
 
 /// The record of a Clone; `number` counts from 0.
 pub fn decode_clone(image: &[u8], number: usize) -> Option<CloneRecord> {
-    let mut reader = Reader { bytes: image, at: record_at(number) };
+    let record = image.get(record_at(number)..)?.first_chunk::<RECORDS_AT>()?;
+    let mut reader = Reader { bytes: record, at: 0 };
     let state = CloneState::from_number(reader.u32()?)?;
     let flags = reader.u32()?;
     Some(CloneRecord {
@@ -241,7 +246,7 @@ fn prepared(flags: u32) -> Option<Option<Prepared>> {
 }
 
 fn record_at(number: usize) -> usize {
-    RECORDS_AT.saturating_add(number.saturating_mul(RECORDS_AT))
+    RECORDS_AT.wrapping_add(number.wrapping_mul(RECORDS_AT))
 }
 
 fn flag(set: bool, bit: u32) -> u32 {

@@ -17,6 +17,7 @@ use crate::transition::Change;
 
 impl Group<'_> {
     /// Begins copies, as far as the budget of this poll and the copy slots allow.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_sync_engine(&mut self) {
         if !self.may_sync() {
             return;
@@ -39,7 +40,7 @@ impl Group<'_> {
 
     pub(crate) fn has_sync_slot(&self) -> bool {
         let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some());
-        self.can_copy() && self.scoreboard.active().saturating_add(reserved) < self.scoreboard.capacity()
+        self.can_copy() && self.scoreboard.active().wrapping_add(reserved) < self.scoreboard.capacity()
     }
 
     /// Whether a later poll could begin a background copy.
@@ -60,7 +61,7 @@ impl Group<'_> {
     fn sync_clones(&mut self) -> bool {
         for _ in 0..self.config.clones_max {
             self.sync_turn =
-                if self.sync_turn >= self.config.clones_max { 1 } else { self.sync_turn.saturating_add(1) };
+                if self.sync_turn >= self.config.clones_max { 1 } else { self.sync_turn.wrapping_add(1) };
             let lu = self.sync_turn;
             if self.clone(lu).state() == CloneState::Synchronizing && self.sync_mirror(lu, SOURCE, lu) {
                 return true;
@@ -121,7 +122,7 @@ impl Group<'_> {
         let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
-            run.end = Extent(run.end.0.saturating_add(1));
+            run.end = Extent(run.end.0.wrapping_add(1));
         }
         run
     }
@@ -189,7 +190,7 @@ impl Group<'_> {
         if clone.failed_extents == 0 || copy.extents.first.0 < clone.first_failed {
             clone.first_failed = copy.extents.first.0;
         }
-        clone.failed_extents = clone.failed_extents.saturating_add(1);
+        clone.failed_extents = clone.failed_extents.wrapping_add(1);
     }
 
     // ----------------------------------------------------------------- the end

@@ -92,6 +92,22 @@ pub enum TransitionStage {
     Releasing(i32),
 }
 
+impl TransitionStage {
+    /// Its number, and how far it is in it.
+    pub fn position(self) -> (u8, u64) {
+        match self {
+            TransitionStage::Preparing(from) => (0, from.0),
+            TransitionStage::Draining => (1, 0),
+            TransitionStage::Flushing(_) => (2, 0),
+            TransitionStage::Committing => (3, 0),
+            TransitionStage::Applying(from) => (4, from.0),
+            TransitionStage::Declaring => (5, 0),
+            TransitionStage::Voting => (6, 0),
+            TransitionStage::Releasing(_) => (7, 0),
+        }
+    }
+}
+
 /// A change under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Transition {
@@ -104,7 +120,7 @@ pub struct Transition {
 }
 
 /// Extents of a map that one step of a walk handles: it bounds the work of a poll.
-pub const SLICE_EXTENTS: u64 = 1 << 18;
+pub const SLICE_EXTENTS: u64 = 1 << 14;
 
 impl Change {
     /// Whether hosts are held and everything under way finishes before it.
@@ -132,6 +148,7 @@ impl Group<'_> {
             Activity::Transition(Transition { change, stage: TransitionStage::Preparing(Extent(0)), tag });
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
         if let Err(error) = self.check_set(&transition) {
             return self.end_transition(transition, error.status());
@@ -158,6 +175,11 @@ impl Group<'_> {
 
     /// The superblock is durable: memory follows, the maps first.
     fn committed(&mut self, transition: Transition, from: Extent) {
+        if !self.may_walk(1) {
+            let stage = TransitionStage::Applying(from);
+            self.activity = Activity::Transition(Transition { stage, ..transition });
+            return;
+        }
         if let Some(next) = self.leave_protected(transition.change, from) {
             let stage = TransitionStage::Applying(next);
             self.activity = Activity::Transition(Transition { stage, ..transition });
@@ -184,7 +206,10 @@ impl Group<'_> {
 
     /// Fills maps, a slice at a time, while hosts go on.
     fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
-        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        if !self.may_walk(1) {
+            return Ok(TransitionStage::Preparing(from));
+        }
+        let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         let more = match change {
             Change::AddClone(lu) => {
@@ -220,8 +245,12 @@ impl Group<'_> {
     /// end, wherever its copies were not written down as flushed (R52, R73).
     fn inherit(&self, lu: u32, slice: ExtentRange) {
         let clone = self.clone(lu);
-        for extent in slice.iter().filter(|&extent| self.persistent.bits.get(extent)) {
-            clone.delta.bits.set(extent);
+        let mut rest = slice;
+        while let Some(first) = self.persistent.bits.next_set_in(rest) {
+            rest.first = first;
+            let end = self.persistent.bits.next_clear_in(rest).unwrap_or(rest.end);
+            clone.delta.bits.set_range(ExtentRange::new(first, end));
+            rest.first = end;
         }
         if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
             clone.delta.bits.set_range(slice.intersection(unproven));
@@ -235,7 +264,10 @@ impl Group<'_> {
             return Err(Error::MetadataFailed);
         }
         self.persistent.save_later();
-        let busy = self.submitted > 0 || self.scoreboard.active() > 0 || !self.persistent.is_clean();
+        let busy = self.persistent.has_later()
+            || self.submitted > 0
+            || self.scoreboard.active() > 0
+            || !self.persistent.is_clean();
         if busy || self.sweeper.is_active() {
             return Ok(TransitionStage::Draining);
         }
@@ -500,7 +532,7 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
             self.clone_mut(lu).delta.inherits_intent = true;
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
         }
     }
 

@@ -7,6 +7,7 @@ use super::types::*;
 use super::{pump, structs, workspace};
 use crate::error::{self, Error};
 use crate::group::Operation;
+use crate::parts;
 use crate::request::{HostOperation, HostRequest, Payload};
 
 // -------------------------------------------------------- before a group is
@@ -33,7 +34,8 @@ pub extern "C" fn clone_group_version() -> *const c_char {
 /// The name of a status, such as "CLONE_GROUP_ERR_BUSY". Static.
 ///
 /// Context: any context.
-/// Returns the name; for a number that is not the library's, a text that says so.
+/// Returns the name; for a number that is not the library's, a text that says so; an
+/// empty text in a firmware build without texts.
 #[unsafe(no_mangle)]
 pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
     error::name(status).as_ptr()
@@ -42,7 +44,8 @@ pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
 /// What a status means and what the caller can do, in one sentence. Static.
 ///
 /// Context: any context.
-/// Returns the text; for a number that is not the library's, a text that says so.
+/// Returns the text; for a number that is not the library's, a text that says so; an
+/// empty text in a firmware build without texts.
 #[unsafe(no_mangle)]
 pub extern "C" fn clone_group_status_text(status: i32) -> *const c_char {
     error::text(status).as_ptr()
@@ -145,12 +148,13 @@ pub unsafe extern "C" fn clone_group_create(
     guard(None, || {
         // SAFETY: the caller's promise about all pointers.
         unsafe {
-            let config = structs::config(config)?;
-            let ops = structs::ops(ops)?;
+            let (config, ops) = (&structs::config(config), &structs::ops(ops));
+            let config = config.as_ref().map_err(|error| *error)?;
+            let ops = ops.as_ref().map_err(|error| *error)?;
             if group.is_null() || !group.is_aligned() {
                 return Err(Error::Invalid);
             }
-            let made = handle::create(&config, ops, workspace, workspace_bytes)?;
+            let made = handle::create(config, ops, workspace, workspace_bytes)?;
             structs::output(group, made.cast())
         }
     })
@@ -861,7 +865,8 @@ pub unsafe extern "C" fn clone_group_lu_query(
 /// Counters since create.
 ///
 /// Context: any thread; also from callbacks.
-/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, or CLONE_GROUP_ERR_NOT_SUPPORTED
+/// (a firmware build without queries).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `statistics` NULL or writable for its `struct_size`.
@@ -873,6 +878,7 @@ pub unsafe extern "C" fn clone_group_statistics_query(
     // SAFETY: the caller's promise about both pointers.
     unsafe {
         handle::with_any(group, |handle| {
+            parts::needs(parts::QUERIES)?;
             let filled = structs::statistics(&handle.locked(|group| group.statistics()));
             structs::output_prefix(statistics, filled)
         })
@@ -886,7 +892,8 @@ pub unsafe extern "C" fn clone_group_statistics_query(
 /// Context: any thread; also from callbacks.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
 /// `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
-/// CLONE_GROUP_ERR_NO_LU. Nothing is written on an error.
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without
+/// queries). Nothing is written on an error.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `bits` NULL or `bits_bytes` writable bytes.
@@ -903,6 +910,7 @@ pub unsafe extern "C" fn clone_group_map_read(
     // SAFETY: the caller's promise about `group` and `bits`.
     unsafe {
         handle::with(group, |handle| {
+            parts::needs(parts::QUERIES)?;
             let map = structs::map_kind(map)?;
             let bits = structs::bytes(bits, bits_bytes)?;
             handle.locked(|group| group.read_map(map, lu, first_extent, extent_count, bits))?;

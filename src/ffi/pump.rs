@@ -162,7 +162,7 @@ fn tell(handle: &Handle, event: &crate::event::Event) {
         // SAFETY: the controller's own function and context; `event` lives during the call.
         unsafe { tell(ops.context, &raw const event) };
     }
-    if let Some(log) = ops.log {
+    if let (true, Some(log)) = (crate::parts::TEXTS, ops.log) {
         // SAFETY: the controller's own function and context; the text is static.
         unsafe { log(ops.context, level, event.text) };
     }

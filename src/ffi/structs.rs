@@ -99,6 +99,7 @@ pub(super) unsafe fn output_prefix<T>(to: *mut T, value: T) -> Result<i32, Error
 ///
 /// # Safety
 /// As for [`prefix`].
+#[inline(never)]
 pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, Error> {
     let zero = clone_group_config {
         struct_size: 0,
@@ -157,6 +158,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
 ///
 /// # Safety
 /// As for [`prefix`].
+#[inline(never)]
 pub(super) unsafe fn ops(from: *const clone_group_ops) -> Result<clone_group_ops, Error> {
     let none = clone_group_ops {
         struct_size: 0,
@@ -348,6 +350,7 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
 /// An event for C, and its log level.
 pub(super) fn event(event: &Event) -> (clone_group_event, u32) {
     let (kind, level, name, text) = event.kind.describe();
+    let (name, text) = if crate::parts::TEXTS { (name, text) } else { (c"", c"") };
     let event = clone_group_event {
         struct_size: size_field::<clone_group_event>(),
         kind,
