@@ -143,3 +143,371 @@ fn r24_a_copy_that_read_what_the_clone_lost_is_made_again() {
         finish(&world);
     }
 }
+
+/// R40: the intent is durable before either leg goes out.
+#[test]
+fn r40_the_intent_is_durable_before_either_leg() {
+    for map_per_clone in [false, true] {
+        let world = reversing(Profile { map_per_clone, ..HELD });
+        world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+        world.poll(64);
+        let pages = world.held_where(is(CLONE_GROUP_IO_PERSIST_WRITE, CLONE_GROUP_LU_NONE));
+        assert_eq!((pages, world.held_where(is_host)), (1, 0), "per Clone: {map_per_clone}");
+        run(&world, is_metadata);
+        assert_eq!(world.held_where(host_io(CLONE_GROUP_IO_WRITE, 0)), 1);
+        assert_eq!(world.held_where(host_io(CLONE_GROUP_IO_WRITE, 1)), 1);
+        // Another one to the extent needs no page: the devices check that its bit is durable.
+        world.host(CLONE_GROUP_IO_WRITE, 0, 29, 1, false);
+        assert_eq!(world.held_where(is_host), 4);
+        finish(&world);
+    }
+}
+
+/// R41: hosts read the Clone, copied or not, until the flip, after a power loss too; then the Source.
+#[test]
+fn r41_reads_come_from_the_clone_until_the_flip() {
+    let mut world = reversing(HELD);
+    let reads_from = |world: &World, lu: u32| {
+        for block in [2, 14, 30] {
+            let before = world.held_where(host_io(CLONE_GROUP_IO_READ, lu));
+            world.host(CLONE_GROUP_IO_READ, 0, block, 1, false);
+            assert_eq!(world.held_where(host_io(CLONE_GROUP_IO_READ, lu)), before + 1);
+        }
+        run(world, |_| true);
+    };
+    reads_from(&world, 1);
+    for _ in 0..2 {
+        // One extent is copied.
+        world.step(1);
+        run(&world, |_| true);
+        reads_from(&world, 1);
+    }
+    assert_eq!(world.clone_info(1).extents_left, 2);
+    world.lose_power(|| true);
+    world.power_on();
+    assert_eq!(world.run_operation(RECOVER), CLONE_GROUP_OK);
+    world.after_recovery();
+    assert_eq!(world.info().reversing_lu, 1);
+    reads_from(&world, 1);
+    world.check_lu_after_loss(0);
+    finish(&world);
+    world.inner.borrow_mut().profile.immediate = 0;
+    reads_from(&world, 0);
+}
+
+/// R42: a write is acknowledged when both legs are over.
+#[test]
+fn r42_a_write_is_acknowledged_after_both_legs() {
+    for first in [0, 1] {
+        let world = reversing(HELD);
+        world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+        run(&world, is_metadata);
+        run(&world, host_io(CLONE_GROUP_IO_WRITE, first));
+        assert_eq!(world.hosts_open(), 1, "acknowledged after the leg to LU {first} alone");
+        run(&world, host_io(CLONE_GROUP_IO_WRITE, 1 - first));
+        assert_eq!(world.hosts_open(), 0);
+        finish(&world);
+    }
+}
+
+/// R43: a write that overlaps one under way waits for both legs of it.
+#[test]
+fn r43_overlapping_writes_are_serialised() {
+    let world = reversing(HELD);
+    world.host(CLONE_GROUP_IO_WRITE, 0, 29, 2, false);
+    run(&world, is_metadata);
+    let mut payload = [77_u64; 2];
+    // The model of hosts does not write twice at once.
+    // SAFETY: a live group; the payload outlives the request.
+    let status =
+        unsafe { clone_group_host_write(world.group(), 0, 30, 2, payload.as_mut_ptr().cast(), 0, 5) };
+    assert_eq!(status, CLONE_GROUP_PENDING);
+    run(&world, is_metadata);
+    assert_eq!(world.held_where(is_host), 2, "both writes are under way");
+    run(&world, host_io(CLONE_GROUP_IO_WRITE, 1));
+    assert_eq!(world.held_where(is_host), 1);
+    run(&world, host_io(CLONE_GROUP_IO_WRITE, 0));
+    // It was held, and held now are its own legs. In whatever order they come, it is the last.
+    world.inner.borrow_mut().profile.immediate = 256;
+    world.settle();
+    let inner = world.inner.borrow();
+    assert_eq!((inner.devices[0].now[30], inner.devices[1].now[30]), (77, 77));
+    assert_eq!(inner.devices[0].now, inner.devices[1].now);
+}
+
+/// R44, R45, E7: a host write before the copy's read, between its read and its write, or while that is under way: the
+/// extent is copied again, the host does not wait, and both LUs are equal in the end.
+#[test]
+fn r44_collisions_at_each_moment() {
+    for moment in 0..3 {
+        for clone_first in [false, true] {
+            let world = reversing(HELD);
+            let write = |world: &World| {
+                world.host(CLONE_GROUP_IO_WRITE, 0, 2, 1, false);
+                run(world, is_metadata);
+                assert_eq!(world.held_where(is_host), 2, "the host waits for the copy");
+            };
+            let (early, late) = if clone_first { (1, 0) } else { (0, 1) };
+            if moment == 0 {
+                write(&world);
+                run(&world, host_io(CLONE_GROUP_IO_WRITE, early));
+            }
+            world.step(1);
+            assert_eq!(world.held_where(copy_io(CLONE_GROUP_IO_READ, 1)), 1);
+            if moment == 1 {
+                write(&world);
+                run(&world, host_io(CLONE_GROUP_IO_WRITE, early));
+            }
+            assert_eq!(world.complete_where(copy_io(CLONE_GROUP_IO_READ, 1)), 1);
+            run(&world, is_metadata);
+            assert_eq!(world.held_where(copy_io(CLONE_GROUP_IO_WRITE, 0)), 1);
+            if moment == 2 {
+                write(&world);
+                run(&world, host_io(CLONE_GROUP_IO_WRITE, early));
+            }
+            run(&world, copy_io(CLONE_GROUP_IO_WRITE, 0));
+            run(&world, host_io(CLONE_GROUP_IO_WRITE, late));
+            assert_eq!(world.hosts_open(), 0);
+            assert_eq!(world.statistics().collisions, 1, "moment {moment}");
+            assert_eq!(world.clone_info(1).extents_left, 4, "a collided extent left the Delta Map (R45)");
+            finish(&world);
+        }
+    }
+}
+
+/// R46, TC-16: a host that never stops writing to an extent does not keep a Reverse Synchronization from ending. R48:
+/// the flip comes under that load, too.
+#[test]
+fn r46_a_hot_extent_is_copied_in_the_end() {
+    for map_per_clone in [false, true] {
+        let world = reversing(Profile { map_per_clone, ..HELD });
+        let mut turns = 0;
+        while world.info().reversing_lu != 0 {
+            let open = world.inner.borrow().models[0][0].is_open();
+            if !open {
+                world.host(CLONE_GROUP_IO_WRITE, 0, 0, 1, false);
+            }
+            world.step(2);
+            world.complete_some(1);
+            turns += 1;
+            assert!(turns < 20_000, "it does not end: {} left", world.clone_info(1).extents_left);
+        }
+        let statistics = world.statistics();
+        assert!(statistics.collisions >= 3, "the test lost its collisions: {}", statistics.collisions);
+        assert!(statistics.exclusive_copies >= 1, "no copy was exclusive");
+        finish(&world);
+    }
+}
+
+/// R48: the flip waits for what is under way, not for what it holds itself, and flushes both LUs before the superblock.
+#[test]
+fn r48_the_flip_holds_hosts_and_drains() {
+    for volatile in [false, true] {
+        let world = reversing(Profile { volatile, ..HELD });
+        // A slow write and a slow read are under way; everything is copied.
+        world.host(CLONE_GROUP_IO_WRITE, 0, 37, 1, false);
+        world.host(CLONE_GROUP_IO_READ, 0, 20, 1, false);
+        run(&world, is_metadata);
+        for _ in 0..20 {
+            world.step(4);
+            run(&world, |io| !is_host(io));
+        }
+        assert_eq!(world.clone_info(1).extents_left, 0);
+        assert_eq!(world.info().reversing_lu, 1, "the flip did not wait for what is under way");
+        // Those that come now are held.
+        world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+        world.host(CLONE_GROUP_IO_READ, 0, 21, 1, false);
+        world.host(CLONE_GROUP_IO_READ, 1, 21, 1, false);
+        run(&world, |io| !is_host(io));
+        assert_eq!(world.held_where(is_host), 3, "a request was not held");
+        let superblocks = world.statistics().superblock_writes;
+        run(&world, is_host);
+        for lu in [0, 1].into_iter().filter(|_| volatile) {
+            assert_eq!(world.held_where(is(CLONE_GROUP_IO_FLUSH, lu)), 1, "LU {lu} is not flushed");
+            assert_eq!(world.statistics().superblock_writes, superblocks, "before the flush of LU {lu}");
+            run(&world, is(CLONE_GROUP_IO_FLUSH, lu));
+        }
+        assert_eq!(world.statistics().superblock_writes, superblocks + 1);
+        assert_eq!(world.info().reversing_lu, 1);
+        run(&world, is_metadata);
+        assert_eq!(world.info().reversing_lu, 0);
+        // The read that was held goes to the Source now; the Clone is mirrored, and hosts do not use it.
+        assert_eq!(world.held_where(host_io(CLONE_GROUP_IO_READ, 0)), 1);
+        assert_eq!(world.held_where(host_io(CLONE_GROUP_IO_READ, 1)), 0);
+        run(&world, |_| true);
+        finish(&world);
+    }
+}
+
+/// R50: a failed leg to the Clone fails the host; one to the Source does not. Both are copied again.
+#[test]
+fn r50_each_leg_may_fail() {
+    for map_per_clone in [false, true] {
+        for lu in [0, 1] {
+            let mut world = reversing(Profile { map_per_clone, ..HELD });
+            let (tag, _) = world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+            run(&world, is_metadata);
+            assert_eq!(world.fail_where(host_io(CLONE_GROUP_IO_WRITE, lu)), 1);
+            run(&world, |io| is_metadata(io) || is_host(io));
+            assert_eq!(world.hosts_open(), 0);
+            assert_eq!(world.inner.borrow().failed.contains(&tag), lu == 1, "LU {lu}");
+            assert_eq!(world.clone_info(1).extents_left, 5, "LU {lu}: the extent is not copied again");
+            // A power loss does not forget it.
+            world.lose_power(|| true);
+            world.power_on();
+            assert_eq!(world.run_operation(RECOVER), CLONE_GROUP_OK);
+            world.after_recovery();
+            assert!(world.map(CLONE_GROUP_MAP_DELTA, 1)[7]);
+            world.check_lu_after_loss(0);
+            finish(&world);
+        }
+    }
+}
+
+/// R51: a payload that may change under the write is copied to the Source from the Clone.
+#[test]
+fn r51_an_unstable_payload_is_copied_again() {
+    for map_per_clone in [false, true] {
+        let world = reversing(Profile { map_per_clone, immediate: 256, ..HELD });
+        let before = world.statistics().sync_extents;
+        let mut payload = [7_u64; 2];
+        let flags = CLONE_GROUP_HOST_UNSTABLE;
+        // SAFETY: a live group; the payload outlives the request.
+        let status =
+            unsafe { clone_group_host_write(world.group(), 0, 29, 2, payload.as_mut_ptr().cast(), flags, 5) };
+        assert!(status >= CLONE_GROUP_OK);
+        world.settle();
+        assert_eq!(world.clone_info(1).state, CLONE_GROUP_CLONE_SYNCHRONIZED);
+        assert_eq!(world.statistics().sync_extents, before + 5, "the extent was not copied again");
+        assert_equal(&world);
+    }
+}
+
+/// R22: a host flush is one of both LUs, and done when both are.
+#[test]
+fn r22_a_host_flush_reaches_both() {
+    for late in [0, 1] {
+        let world = reversing(Profile { volatile: true, ..HELD });
+        world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+        run(&world, |io| is_metadata(io) || is_host(io));
+        world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+        world.poll(64);
+        for lu in [0, 1] {
+            assert_eq!(world.held_where(is(CLONE_GROUP_IO_FLUSH, lu)), 1);
+        }
+        run(&world, is(CLONE_GROUP_IO_FLUSH, 1 - late));
+        assert_eq!(world.hosts_open(), 1, "done before LU {late} is flushed");
+        run(&world, is(CLONE_GROUP_IO_FLUSH, late));
+        assert_eq!(world.hosts_open(), 0);
+        finish(&world);
+    }
+}
+
+/// R24, N10: a flush of either LU fails: what hosts wrote lately is copied again, but only after a resume, and not lost
+/// by a power loss before it. The host hears of the Clone's failure only.
+#[test]
+fn r24_a_flush_of_either_lu_fails() {
+    for (lu, power_loss, map_per_clone) in [0, 1]
+        .into_iter()
+        .flat_map(|lu| [(lu, false, false), (lu, false, true), (lu, true, false), (lu, true, true)])
+    {
+        let mut world = reversing(Profile { volatile: true, map_per_clone, ..HELD });
+        world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+        run(&world, |io| is_metadata(io) || is_host(io));
+        // One extent is copied, too.
+        world.step(1);
+        run(&world, |_| true);
+        assert_eq!(world.clone_info(1).extents_left, 3);
+        world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+        world.poll(64);
+        assert_eq!(world.fail_where(is(CLONE_GROUP_IO_FLUSH, lu)), 1);
+        run(&world, |_| true);
+        let status = world.inner.borrow().flushes.last().map(|done| done.1);
+        assert_eq!(status, Some(if lu == 1 { -5 } else { CLONE_GROUP_OK }));
+        let conditions = world.clone_info(1).conditions;
+        assert_eq!(conditions & CLONE_GROUP_CONDITION_STALLED, CLONE_GROUP_CONDITION_STALLED);
+        let delta = world.map(CLONE_GROUP_MAP_DELTA, 1);
+        assert!(delta[0] && delta[7], "a flush of LU {lu} failed, and {delta:?} is to be copied");
+        if power_loss {
+            world.lose_power(|| false);
+            world.power_on();
+            assert_eq!(world.run_operation(RECOVER), CLONE_GROUP_OK);
+            world.after_recovery();
+            let delta = world.map(CLONE_GROUP_MAP_DELTA, 1);
+            assert!(
+                delta[0] && delta[7],
+                "a flush of LU {lu} failed, and after a power loss {delta:?} is left"
+            );
+            world.check_lu_after_loss(0);
+        } else {
+            for _ in 0..10 {
+                world.step(8);
+                run(&world, |_| true);
+            }
+            assert_eq!(world.info().reversing_lu, 1, "it went on without a resume");
+            assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+        }
+        finish(&world);
+    }
+}
+
+/// R39: what is refused meanwhile. Hosts read and flush the Clone itself, and write it through the Source only.
+#[test]
+fn r39_other_operations_are_refused_meanwhile() {
+    let world = reversing(Profile { immediate: 256, ..HELD });
+    // SAFETY: a live group, here and below.
+    let synchronize = |group, tag| unsafe { clone_group_synchronize(group, 2, tag) };
+    // SAFETY: as above.
+    let restore = |group, tag| unsafe { clone_group_protected_restore(group, 2, tag) };
+    // SAFETY: as above.
+    let reverse = |group, tag| unsafe { clone_group_reverse_synchronize(group, 2, tag) };
+    // SAFETY: as above.
+    let remove = |group, tag| unsafe { clone_group_clone_remove(group, 1, tag) };
+    // SAFETY: as above.
+    let add = |group, tag| unsafe { clone_group_clone_add(group, 2, tag) };
+    let refused: [(&str, Call); 8] = [
+        ("fracture", FRACTURE),
+        ("reverse", REVERSE),
+        ("restore", RESTORE),
+        ("synchronize another one", synchronize),
+        ("restore another one", restore),
+        ("reverse another one", reverse),
+        ("remove", remove),
+        ("add", add),
+    ];
+    for (name, call) in refused {
+        assert_eq!(world.operation(call), Err(CLONE_GROUP_ERR_STATE), "{name}");
+    }
+    for operation in [CLONE_GROUP_IO_WRITE, CLONE_GROUP_IO_DISCARD, CLONE_GROUP_IO_WRITE_ZEROES] {
+        assert_eq!(world.host(operation, 1, 0, 1, false).1, Some(CLONE_GROUP_ERR_STATE));
+    }
+    assert_eq!(world.host(CLONE_GROUP_IO_FLUSH, 1, 0, 1, false).1, Some(CLONE_GROUP_OK));
+    let clone = world.inner.borrow().devices[1].now.clone();
+    assert_eq!(world.read_now(1, 0, 8).as_deref(), Ok(&clone[..8]));
+    assert_eq!(world.read_now(0, 0, 8).as_deref(), Ok(&clone[..8]));
+    // A pause stops the copies, and only them.
+    assert_eq!(world.run_operation(PAUSE), CLONE_GROUP_OK);
+    world.settle();
+    assert_eq!((world.info().reversing_lu, world.clone_info(1).extents_left), (1, 4));
+    assert_eq!(world.host(CLONE_GROUP_IO_WRITE, 0, 1, 1, false).1, Some(CLONE_GROUP_OK));
+    assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+    finish(&world);
+}
+
+/// R65 on both legs: zeroes and discards leave the same on both, whatever the LUs declare.
+#[test]
+fn r65_zeroes_and_discards_leave_both_equal() {
+    for discard_zeroes in [false, true] {
+        let world = reversing(Profile { immediate: 256, discard_zeroes, ..HELD });
+        for (operation, first, count) in [
+            (CLONE_GROUP_IO_DISCARD, 1, 2),
+            (CLONE_GROUP_IO_WRITE_ZEROES, 4, 6),
+            (CLONE_GROUP_IO_DISCARD, 12, 4),
+            (CLONE_GROUP_IO_DISCARD, 30, 8),
+        ] {
+            world.host(operation, 0, first, count, false);
+            world.step(1);
+        }
+        finish(&world);
+    }
+}
