@@ -64,7 +64,11 @@ impl Group<'_> {
                 self.clear_intents_of(page);
                 close.stage = CloseStage::Sweeping(page.saturating_add(1));
             }
-            CloseStage::Sweeping(_) => close.stage = CloseStage::Pages,
+            CloseStage::Sweeping(_) => {
+                // What copies changed that nobody waited for yet.
+                self.persistent.save_later();
+                close.stage = CloseStage::Pages;
+            }
             CloseStage::Pages if self.metadata_failed => {
                 if !self.persistent.is_writing() {
                     close.error = close.error.or(Some(Error::MetadataFailed));

@@ -19,19 +19,15 @@ impl Group<'_> {
     /// The superblock says that it began.
     pub(crate) fn reverse_began(&mut self, lu: u32) {
         self.restart_copy(lu);
-        self.distrust_cut_short();
         self.begin_copy_progress(lu);
         // What the Source lost before is nobody's loss any more.
         self.lu_mut(SOURCE).owed_status = error::OK;
         self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
     }
 
-    /// What is due: the end, or to look again at everything that was written lately.
+    /// Whether the end is due.
     pub(crate) fn reverse_due(&self, lu: u32) -> Option<Change> {
         let clone = self.clone(lu);
-        if clone.delta.inherits_intent {
-            return Some(Change::Distrust(lu));
-        }
         let over = clone.delta.bits.is_empty() && self.scoreboard.active() == 0 && !clone.stalled;
         over.then_some(Change::FinishReverse(lu))
     }

@@ -46,7 +46,8 @@ pub enum Change {
     StartReverse(u32),
     /// A Reverse Synchronization is finished: hosts read the Source again (R48).
     FinishReverse(u32),
-    /// In a Reverse Synchronization a flush failed: whatever carries an intent may differ.
+    /// In a Reverse Synchronization a flush failed, or a mirrored Clone was given up: whatever carries an intent may
+    /// differ.
     Distrust(u32),
     /// Background copies stop.
     Pause,
@@ -288,7 +289,7 @@ impl Group<'_> {
                 CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
             }
             Change::FinishReverse(clone) if clone == lu => {
-                CloneRecord { state: CloneState::Synchronized, ..now }
+                CloneRecord { state: CloneState::Synchronized, full: false, synced_below: 0, ..now }
             }
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
             Change::StartRestore(_) | Change::StartReverse(_) => match now.state {
@@ -299,7 +300,7 @@ impl Group<'_> {
                 _ => now,
             },
             Change::FinishRestore(clone) if clone == lu => {
-                CloneRecord { state: CloneState::Fractured, ..now }
+                CloneRecord { state: CloneState::Fractured, full: false, synced_below: 0, ..now }
             }
             _ => now,
         }
@@ -335,7 +336,11 @@ impl Group<'_> {
         for lu in 1..=self.config.clones_max {
             let after = self.clone_after(change, lu);
             let changed = after.state != self.clone(lu).state();
+            let cut_short = self.clone(lu).state().is_mirrored() && after.state == CloneState::OutOfSync;
             self.clone_mut(lu).record = after;
+            if cut_short {
+                self.distrust_cut_short(lu);
+            }
             if changed {
                 self.raise_state(lu);
             }
@@ -359,10 +364,9 @@ impl Group<'_> {
                 self.collisions.forget_lu(lu);
                 self.sweeper.request();
             }
-            Change::Abandon(lu) | Change::RemoveClone(lu) => {
+            Change::RemoveClone(lu) => {
                 self.collisions.forget_lu(lu);
-                // What the Clone was sent lately may still be lost from its cache (R3).
-                self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
+                self.clone_mut(lu).delta.inherits_intent = false;
             }
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
@@ -372,7 +376,6 @@ impl Group<'_> {
             }
             Change::StartRestore(lu) => {
                 self.restart_copy(lu);
-                self.distrust_cut_short();
                 self.begin_copy_progress(lu);
                 self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
             }
@@ -388,7 +391,11 @@ impl Group<'_> {
                     self.clone_mut(lu).restart_pass();
                 }
             }
-            Change::AddClone(_) | Change::SyncedBelow(..) | Change::Pause | Change::Record => {}
+            Change::AddClone(_)
+            | Change::Abandon(_)
+            | Change::SyncedBelow(..)
+            | Change::Pause
+            | Change::Record => {}
         }
         // Which bits a write needs depends on the states: no extent passes any more (R71).
         if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {
@@ -396,13 +403,11 @@ impl Group<'_> {
         }
     }
 
-    /// Clones whose Synchronization a restore cut short: what they were sent was not flushed.
-    pub(crate) fn distrust_cut_short(&mut self) {
-        let mut from = 1;
-        while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
-            self.clone_mut(lu).delta.inherits_intent = true;
-            from = lu.saturating_add(1);
-        }
+    /// A Clone whose Synchronization was given up, or cut short by a copy onto the Source: what it was sent was not
+    /// flushed, and may still be lost from its cache (R3).
+    fn distrust_cut_short(&mut self, lu: u32) {
+        self.collisions.forget_lu(lu);
+        self.clone_mut(lu).delta.inherits_intent = true;
     }
 
     pub(crate) fn restart_copy(&mut self, lu: u32) {
