@@ -29,7 +29,8 @@ impl Group<'_> {
     pub(crate) fn reverse_due(&self, lu: u32) -> Option<Change> {
         let clone = self.clone(lu);
         let over = clone.delta.bits.is_empty() && self.scoreboard.active() == 0 && !clone.stalled;
-        over.then_some(Change::FinishReverse(lu))
+        // Paused, hosts are not held for the flip: a hung LU would hold them for ever (R76).
+        (over && !self.record.paused).then_some(Change::FinishReverse(lu))
     }
 
     /// The superblock says that it is over: both LUs are equal and flushed, and hosts were held meanwhile (R48).

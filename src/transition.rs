@@ -109,7 +109,13 @@ impl Group<'_> {
 
     pub(crate) fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
         let next = match transition.stage {
+            _ if self.gives_way(&transition) => Err(Error::State),
             TransitionStage::Preparing(from) => self.prepare(transition.change, from),
+            // The superblock says nothing of it: the columns have the intents until they have these bits.
+            TransitionStage::Flushing(_) if matches!(transition.change, Change::Distrust(_)) => {
+                self.apply(transition.change);
+                return self.end_transition(transition, error::OK);
+            }
             TransitionStage::Draining => self.drain(transition.change),
             TransitionStage::Flushing(ticket) => self.flush_for(transition.change, ticket, buffers),
             TransitionStage::Committing => match self.writer.take_commit() {
@@ -125,6 +131,13 @@ impl Group<'_> {
             Ok(stage) => self.activity = Activity::Transition(Transition { stage, ..transition }),
             Err(error) => self.end_transition(transition, error.status()),
         }
+    }
+
+    /// A change that nobody asked for holds hosts, and what it waits for may be a hung LU: an operation that somebody asks
+    /// for comes first (R76). It is due again afterwards, but not while copies are paused.
+    fn gives_way(&self, transition: &Transition) -> bool {
+        let waits = transition.stage != TransitionStage::Committing && transition.change.holds_hosts();
+        waits && transition.tag.is_none() && self.asked_for.is_some()
     }
 
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {

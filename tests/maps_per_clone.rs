@@ -404,3 +404,25 @@ fn write_with_a_failed_leg(world: &World, extent: usize) {
     }
     assert_eq!(world.clone_info(2).conditions & CLONE_GROUP_CONDITION_FAILED, CLONE_GROUP_CONDITION_FAILED);
 }
+
+/// R72: Recovery takes what the restore may have copied before the power loss into the maps of the other Clones, so that
+/// each column says by itself what differs, also if the restore is left before its end.
+#[test]
+fn recovery_tells_other_clones_what_was_copied() {
+    let mut world = mirrored(PER_CLONE);
+    fracture(&world, 1);
+    write(&world, 0..6);
+    fracture(&world, 2);
+    world.settle();
+    restore(&world, 1);
+    while world.clone_info(1).extents_left > 3 {
+        world.step(1);
+    }
+    crash(&mut world, false);
+    assert_eq!(delta(&world, 1), [0, 1, 2, 3, 4, 5], "the test lost its extents that no page knows of");
+    operate(&world, CLOSE);
+    let inner = world.inner.borrow();
+    let format = common::pages::Format::new(128, 2, true, 512, 512);
+    let missing = |extent: &usize| !format.delta(inner.area.durable(), *extent, 2);
+    assert_eq!((0..6).filter(missing).collect::<Vec<_>>(), [] as [usize; 0], "in the column of Clone 2");
+}

@@ -511,3 +511,70 @@ fn r65_zeroes_and_discards_leave_both_equal() {
         finish(&world);
     }
 }
+
+/// R76: a hung LU does not hold hosts for ever at the flip: a pause comes first, and hosts go on; a resume tries again.
+#[test]
+fn r76_a_pause_comes_before_a_flip_that_hangs() {
+    for volatile in [false, true] {
+        let world = reversing(Profile { volatile, ..HELD });
+        // A write that hangs on the Source; with a cache, its flush hangs too.
+        world.host(CLONE_GROUP_IO_WRITE, 0, 37, 1, false);
+        let hangs = move |io: &clone_group_io| {
+            io.lu == 0 && (io.operation == CLONE_GROUP_IO_FLUSH || !volatile && is_host(io))
+        };
+        for _ in 0..20 {
+            world.step(4);
+            run(&world, move |io| !hangs(io));
+        }
+        assert_eq!((world.clone_info(1).extents_left, world.held_where(hangs)), (0, 1));
+        world.host(CLONE_GROUP_IO_READ, 0, 20, 1, false);
+        run(&world, move |io| !hangs(io));
+        assert_eq!(world.hosts_open(), 1 + usize::from(!volatile), "the read was not held");
+        let tag = world.operation(PAUSE).expect("a pause is accepted");
+        run(&world, move |io| !hangs(io));
+        assert_eq!(world.done_operation(tag), Some(CLONE_GROUP_OK));
+        assert_eq!(world.hosts_open(), usize::from(!volatile), "the read is held still");
+        world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+        world.host(CLONE_GROUP_IO_READ, 0, 20, 1, false);
+        run(&world, move |io| !hangs(io) && !is_host(io));
+        assert!(world.held_where(is_host) >= 3, "hosts do not go on");
+        assert_eq!(world.info().reversing_lu, 1);
+        run(&world, |_| true);
+        assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+        finish(&world);
+    }
+}
+
+/// R24: when a flush of the library itself fails, the next host flush says so once if it was one of the Clone, which
+/// has what hosts see, also after the flip; of the Source it never does.
+#[test]
+fn r24_a_flush_of_the_library_fails() {
+    for (lu, after_the_flip) in [(0, false), (0, true), (1, false), (1, true)] {
+        let world = reversing(Profile { volatile: true, map_per_clone: true, ..HELD });
+        let flush = || {
+            let (tag, status) = world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+            run(&world, |_| true);
+            let finished = world.inner.borrow().flushes.iter().find(|done| done.0 == tag).map(|done| done.1);
+            status.or(finished).expect("the flush ends")
+        };
+        // So many intents that they are to be cleared.
+        for extent in 0..10 {
+            world.host(CLONE_GROUP_IO_WRITE, 0, 4 * extent, 1, false);
+            run(&world, |io| is_metadata(io) || is_host(io));
+        }
+        assert_eq!((world.hosts_open(), world.held_where(is(CLONE_GROUP_IO_FLUSH, lu))), (0, 1));
+        assert_eq!(world.fail_where(is(CLONE_GROUP_IO_FLUSH, lu)), 1);
+        run(&world, |_| true);
+        assert_eq!(world.clone_info(1).extents_left, 10);
+        let told = if lu == 1 { [-5, CLONE_GROUP_OK] } else { [CLONE_GROUP_OK; 2] };
+        if !after_the_flip {
+            assert_eq!([flush(), flush()], told, "LU {lu}");
+        }
+        assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+        finish(&world);
+        if after_the_flip {
+            assert_eq!([flush(), flush()], told, "LU {lu}, after the flip");
+        }
+        assert_eq!(flush(), CLONE_GROUP_OK);
+    }
+}
