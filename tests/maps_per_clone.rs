@@ -426,3 +426,26 @@ fn recovery_tells_other_clones_what_was_copied() {
     let missing = |extent: &usize| !format.delta(inner.area.durable(), *extent, 2);
     assert_eq!((0..6).filter(missing).collect::<Vec<_>>(), [] as [usize; 0], "in the column of Clone 2");
 }
+
+/// R78: what hosts wrote to both LUs of a Reverse Synchronization is copied again within a bound only, though the copies
+/// are paused.
+#[test]
+fn intents_are_cleared_beside_paused_copies() {
+    for (clones, map_per_clone) in [(1, false), (1, true), (2, true)] {
+        let mut world = mirrored(Profile { clones, map_per_clone, ..PER_CLONE });
+        fracture(&world, 1);
+        write(&world, 0..5);
+        world.settle();
+        // SAFETY: a live group.
+        operate(&world, |group, tag| unsafe { clone_group_pause(group, tag) });
+        reverse(&world, 1);
+        write(&world, 0..120);
+        world.settle();
+        crash(&mut world, false);
+        let left = delta(&world, 1).len() as u64;
+        assert!(
+            left <= 5 + INTENTS,
+            "{left} extents are copied, {clones} Clones, per Clone: {map_per_clone}"
+        );
+    }
+}
