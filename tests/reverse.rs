@@ -578,3 +578,101 @@ fn r24_a_flush_of_the_library_fails() {
         assert_eq!(flush(), CLONE_GROUP_OK);
     }
 }
+
+/// However a Reverse Synchronization is kept from ending, polls come to rest: none wants to be called again for ever.
+#[test]
+fn r76_polls_come_to_rest_whatever_stands_in_the_way() {
+    let rest = |world: &World, why: &str| {
+        let polls = (0..2000).take_while(|_| world.step(8) == CLONE_GROUP_MORE).count();
+        assert!(polls < 2000, "{why}: polls want more for ever");
+        assert_eq!(world.info().reversing_lu, 1, "{why}: the test lost what stands in the way");
+    };
+    for map_per_clone in [false, true] {
+        for clones in [1, 2] {
+            let quick = Profile { volatile: true, immediate: 256, map_per_clone, clones, ..HELD };
+
+            let world = reversing(quick);
+            assert_eq!(world.run_operation(PAUSE), CLONE_GROUP_OK);
+            rest(&world, "paused");
+            assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+            finish(&world);
+
+            let world = reversing(quick);
+            world.inner.borrow_mut().bad_blocks = Some((1, 5));
+            world.inner.borrow_mut().fault_seen = true;
+            rest(&world, "a block of the Clone is bad");
+            let info = world.clone_info(1);
+            assert_eq!((info.extents_left, info.extents_failed, info.first_failed_extent), (1, 1, 1));
+            // Hosts go on beside it, and read what they write.
+            world.host(CLONE_GROUP_IO_WRITE, 0, 6, 1, false);
+            world.settle_or_stall();
+            rest(&world, "a block of the Clone is bad, and hosts wrote");
+            world.inner.borrow_mut().bad_blocks = None;
+            assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+            finish(&world);
+
+            let world = reversing(quick);
+            world.inner.borrow_mut().profile.immediate = 0;
+            for _ in 0..100 {
+                world.step(8);
+                world.fail_where(is(CLONE_GROUP_IO_FLUSH, 0));
+                world.complete_where(|_| true);
+            }
+            world.inner.borrow_mut().profile.immediate = 256;
+            rest(&world, "flushes of the Source fail");
+            let superblocks = world.statistics().superblock_writes;
+            rest(&world, "flushes of the Source failed");
+            assert_eq!(world.statistics().superblock_writes, superblocks);
+            assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+            finish(&world);
+
+            let world = reversing(quick);
+            world.inner.borrow_mut().profile.metadata_faults = 65536;
+            world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+            rest(&world, "metadata writes fail");
+            let failed = CLONE_GROUP_CONDITION_METADATA_FAILED;
+            assert_eq!(world.info().conditions & failed, failed);
+            // What is durable already may be written and read still.
+            assert!(world.read_now(0, 30, 1).is_ok());
+            world.inner.borrow_mut().profile.metadata_faults = 0;
+            // SAFETY: a live group.
+            let repair = |group, tag| unsafe { clone_group_metadata_repair(group, tag) };
+            assert_eq!(world.run_operation(repair), CLONE_GROUP_OK);
+            finish(&world);
+        }
+    }
+}
+
+/// R24: the Source's LU fails altogether: hosts go on with the Clone, and all is copied again when it is back.
+#[test]
+fn r50_hosts_go_on_without_the_source() {
+    for map_per_clone in [false, true] {
+        let world = reversing(Profile { volatile: true, map_per_clone, ..HELD });
+        for turn in 0..30 {
+            let block = turn % 37;
+            world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, turn % 2 == 0);
+            world.host(CLONE_GROUP_IO_READ, 0, (block + 11) % 37, 1, false);
+            if turn % 5 == 4 {
+                world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+            }
+            for _ in 0..200 {
+                world.step(2);
+                world.fail_where(|io| io.lu == 0);
+                world.complete_where(|_| true);
+                if world.hosts_open() == 0 {
+                    break;
+                }
+            }
+            assert_eq!(world.hosts_open(), 0, "a host waits for the Source");
+        }
+        assert_eq!(world.inner.borrow().failed, [] as [u64; 0]);
+        assert_eq!(world.info().reversing_lu, 1);
+        world.inner.borrow_mut().profile.immediate = 256;
+        for _ in 0..10 {
+            world.step(8);
+            world.complete_where(|_| true);
+        }
+        assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+        finish(&world);
+    }
+}
