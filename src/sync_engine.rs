@@ -21,7 +21,7 @@ impl Group<'_> {
         if !self.may_sync() {
             return;
         }
-        while self.copy_budget > 0 && self.has_sync_slot() {
+        while (self.copy_budget > 0 || self.is_ending_reverse()) && self.has_sync_slot() {
             let begun = match (self.restoring(), self.reversing()) {
                 (Some(clone), _) => self.sync_source(clone),
                 (None, Some(clone)) => self.sync_mirror(clone, clone, SOURCE),
@@ -34,7 +34,9 @@ impl Group<'_> {
     }
 
     fn may_sync(&self) -> bool {
-        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed
+        self.state == GroupState::Ready
+            && !self.record.paused
+            && (!self.gate_closed || self.is_ending_reverse())
     }
 
     fn has_sync_slot(&self) -> bool {
@@ -117,7 +119,7 @@ impl Group<'_> {
     /// As many adjoining extents as one copy may take.
     fn join(&self, clone: u32, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
         let single = first.0 < self.clone(clone).single_below;
-        let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
+        let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)).max(1) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
             run.end = Extent(run.end.0.saturating_add(1));

@@ -205,7 +205,7 @@ impl Group<'_> {
         }
         self.persistent.save_later();
         let busy = self.submitted > 0 || self.scoreboard.active() > 0 || !self.persistent.is_clean();
-        if busy || self.sweeper.is_active() {
+        if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
         }
         Ok(self.begin_flush(change))

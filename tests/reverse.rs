@@ -676,3 +676,29 @@ fn r50_hosts_go_on_without_the_source() {
         finish(&world);
     }
 }
+
+/// R46, R51: a host that never stops writing payloads that may change does not keep it from ending either.
+#[test]
+fn r51_endless_unstable_writes_do_not_keep_it_from_ending() {
+    let world = reversing(HELD);
+    let mut payload = [7_u64; 2];
+    let mut tag = 500;
+    let mut open = false;
+    let mut turns = 0;
+    while world.info().reversing_lu != 0 {
+        let finished = world.inner.borrow().finished.iter().any(|&(done, _)| done == tag);
+        if !open || finished {
+            tag += 1;
+            let flags = CLONE_GROUP_HOST_UNSTABLE;
+            let at = payload.as_mut_ptr().cast();
+            // SAFETY: a live group; the payload outlives the requests.
+            let status = unsafe { clone_group_host_write(world.group(), 0, 9, 2, at, flags, tag) };
+            assert_eq!(status, CLONE_GROUP_PENDING);
+            open = true;
+        }
+        world.step(2);
+        world.complete_some(1);
+        turns += 1;
+        assert!(turns < 20_000, "it does not end: {} left", world.clone_info(1).extents_left);
+    }
+}
