@@ -643,6 +643,37 @@ fn r76_polls_come_to_rest_whatever_stands_in_the_way() {
     }
 }
 
+/// R24: a flush at the flip fails, and nothing is left to copy: it is tried again after a resume, not until it works.
+#[test]
+fn r24_a_failed_flush_at_the_flip_is_not_retried() {
+    for lu in [0, 1] {
+        let mut world = World::new(Profile { volatile: true, immediate: 256, ..HELD }, 3);
+        world.power_on();
+        assert_eq!(world.run_operation(FORMAT), CLONE_GROUP_OK);
+        assert_eq!((add(&world, 1), synchronize(&world, 1)), (CLONE_GROUP_OK, CLONE_GROUP_OK));
+        world.settle();
+        world.inner.borrow_mut().note_fracture();
+        assert_eq!(world.run_operation(FRACTURE), CLONE_GROUP_OK);
+        world.settle();
+        world.inner.borrow_mut().note_fracture();
+        assert_eq!(world.run_operation(PAUSE), CLONE_GROUP_OK);
+        assert_eq!(world.run_operation(REVERSE), CLONE_GROUP_OK);
+        world.inner.borrow_mut().profile.immediate = 0;
+        assert!(world.operation(RESUME).is_ok());
+        let mut failed = 0;
+        for _ in 0..50 {
+            world.step(8);
+            failed += world.fail_where(is(CLONE_GROUP_IO_FLUSH, lu));
+            world.complete_where(|_| true);
+        }
+        assert_eq!(failed, 1, "LU {lu}");
+        assert!((0..2000).any(|_| world.step(8) != CLONE_GROUP_MORE), "polls want more for ever");
+        assert_eq!((world.info().reversing_lu, world.clone_info(1).extents_left), (1, 0));
+        assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+        finish(&world);
+    }
+}
+
 /// R24: the Source's LU fails altogether: hosts go on with the Clone, and all is copied again when it is back.
 #[test]
 fn r50_hosts_go_on_without_the_source() {
