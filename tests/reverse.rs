@@ -144,6 +144,28 @@ fn r24_a_copy_that_read_what_the_clone_lost_is_made_again() {
     }
 }
 
+/// R24: a copy of which the Source lost a piece with a failed flush does not count.
+#[test]
+fn r24_a_copy_of_which_the_source_lost_a_piece_is_made_again() {
+    for map_per_clone in [false, true] {
+        let world = reversing(Profile { volatile: true, map_per_clone, copy_blocks: 2, ..HELD });
+        world.step(1);
+        // The first of two pieces is written.
+        for (operation, lu) in [(CLONE_GROUP_IO_READ, 1), (CLONE_GROUP_IO_WRITE, 0)] {
+            assert_eq!(world.complete_where(copy_io(operation, lu)), 1);
+            world.poll(64);
+        }
+        assert_eq!(world.held_where(copy_io(CLONE_GROUP_IO_READ, 1)), 1);
+        world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+        run(&world, is_metadata);
+        assert_eq!(world.fail_where(is(CLONE_GROUP_IO_FLUSH, 0)), 1);
+        run(&world, |_| true);
+        assert_eq!(world.clone_info(1).extents_left, 4, "a copy of which a piece is lost counts");
+        assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
+        finish(&world);
+    }
+}
+
 /// R40: the intent is durable before either leg goes out.
 #[test]
 fn r40_the_intent_is_durable_before_either_leg() {
