@@ -347,7 +347,13 @@ fn a_restore_given_up_is_not_forgotten_by_other_clones() {
     world.check_delta_maps();
     crash(&mut world, false);
     restore(&world, 2);
+    // A host writes, and power is lost once more: everything differs, but for what hosts wrote (R7).
+    write(&world, [1299]);
+    let mut point = point;
+    point[1299] = content(&world, 0)[1299];
+    crash(&mut world, false);
     world.settle();
+    assert_eq!(world.info().restoring_lu, 0, "the restore does not end");
     assert_eq!(content(&world, 0), point, "the restore left what the one given up had copied");
     // From then on all is as ever: little is copied again.
     synchronize(&world, 2);
@@ -403,6 +409,34 @@ fn write_with_a_failed_leg(world: &World, extent: usize) {
         world.complete_where(|_| true);
     }
     assert_eq!(world.clone_info(2).conditions & CLONE_GROUP_CONDITION_FAILED, CLONE_GROUP_CONDITION_FAILED);
+}
+
+/// R72: power is lost right after the superblock that ends a copy onto the Source: the other Clone's column says what it
+/// changed by then.
+#[test]
+fn another_clone_knows_when_the_end_is_durable() {
+    for reversed in [false, true] {
+        for changed in [3, 50] {
+            let mut world = mirrored(PER_CLONE);
+            fracture(&world, 1);
+            write(&world, 0..changed);
+            fracture(&world, 2);
+            world.settle();
+            let start = if reversed { reverse } else { restore };
+            start(&world, 1);
+            world.inner.borrow_mut().profile.immediate = 0;
+            let superblocks = world.statistics().superblock_writes;
+            // The first write of the last superblock is complete, and nothing after it.
+            while world.statistics().superblock_writes < superblocks + 2 {
+                world.step(1);
+                world.complete_some(1);
+            }
+            crash(&mut world, false);
+            let info = world.info();
+            assert_eq!(info.restoring_lu + info.reversing_lu, 0, "the test lost its moment");
+            assert_eq!(delta(&world, 2), (0..changed).collect::<Vec<_>>(), "reversed: {reversed}");
+        }
+    }
 }
 
 /// R72: Recovery takes what the restore may have copied before the power loss into the maps of the other Clones, so that
