@@ -67,7 +67,8 @@
            * ((page_bytes) + 132 + 128 * (clones_max) + (persist_unit_bytes)   \
               + (buffer_align_bytes)))
 
-// What CLONE_GROUP_CONFIG_MAP_PER_CLONE adds to it at most.
+// What CLONE_GROUP_CONFIG_MAP_PER_CLONE adds to it at most. A page must have room
+// for 64 extents in each column: page_bytes >= 64 + 8 * (clones_max + 1).
 #define CLONE_GROUP_WORKSPACE_MAP_PER_CLONE_BYTES(extents, clones_max,         \
                                                   page_bytes)                  \
     (((extents) / (((page_bytes) - 64) / ((clones_max) + 1) / 8 * 64) + 1) * 40)
@@ -216,8 +217,16 @@
 #define CLONE_GROUP_CONFIG_REDIRECT_READS 2
 
 // Config: one column of the persistent maps for each Clone, not one for all.
-// After a power loss exactly what differs is copied, for the price of a larger
-// persistent area. Fixed at format.
+// After a power loss what differs is copied, and at most some
+// `intent_extents_max` extents that were copied and flushed before. That costs
+// a larger persistent area; pages need `page_bytes >= 64 + 8 * (clones_max + 1)`
+// (`CLONE_GROUP_ERR_INVALID`). Fixed at format: Recovery refuses an area of the
+// other form (`CLONE_GROUP_ERR_METADATA_GEOMETRY`).
+//
+// Without it, after a power loss during a restore or a Reverse Synchronization
+// a single Clone is copied again as little as with it. Beside other Clones all
+// is copied again that was copied so far, and what the other Clones differ by;
+// and each Clone counts as different in all extents that any of them differs by.
 #define CLONE_GROUP_CONFIG_MAP_PER_CLONE 4
 
 // Config: background copies (in both directions; not copies on demand, and not
@@ -1051,7 +1060,9 @@ int32_t clone_group_reverse_synchronize(struct clone_group *group,
                                         uint64_t tag);
 
 // Stops background copies; hosts go on, also through copy on demand. A pause is
-// durable: it outlives a power loss.
+// durable: it outlives a power loss. A Reverse Synchronization does not end
+// while it is paused, and if hosts are held at its end because an LU hangs, a
+// pause lets them go on (R76).
 //
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows; or at once

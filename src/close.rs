@@ -81,7 +81,14 @@ impl Group<'_> {
                     close.stage = CloseStage::Sweeping(page.wrapping_add(1));
                 }
             }
-            CloseStage::Sweeping(_) => close.stage = CloseStage::Pages,
+            CloseStage::Sweeping(_) => {
+                // What copies changed that nobody waited for yet.
+                self.persistent.save_later();
+                self.queue.changed = true;
+                if !self.persistent.has_later() {
+                    close.stage = CloseStage::Pages;
+                }
+            }
             CloseStage::Pages if self.metadata_failed => {
                 if !self.persistent.is_writing() {
                     close.error = close.error.or(Some(Error::MetadataFailed));

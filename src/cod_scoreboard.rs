@@ -75,7 +75,8 @@ pub struct Copy {
     pub exclusive: bool,
     /// What is written is durable when it is complete.
     pub durable: bool,
-    /// A flush of its target failed meanwhile: pieces of it may be lost, so it counts as not made (R24).
+    /// A flush of its target failed meanwhile, so pieces of it may be lost; or one of what it reads, so that it may
+    /// have read what is lost now. It counts as not made (R24).
     pub spoiled: bool,
     /// A second LU is read, into the second half of the buffer, and compared before anything is written.
     pub compare: bool,
@@ -178,11 +179,12 @@ impl<'a> CodScoreboard<'a> {
         self.active = self.active.saturating_sub(1);
     }
 
-    /// A flush of this LU failed. Returns whether a copy onto it may have lost something.
-    pub fn spoil(&mut self, to: u32) -> bool {
+    /// A flush of this LU failed. Returns whether a copy onto it, or from it, may have lost something.
+    pub fn spoil(&mut self, lu: u32) -> bool {
         let mut any = false;
         for (_, copy) in self.copies.iter_mut() {
-            if copy.stage != CopyStage::Free && copy.to == to && !copy.durable {
+            let concerned = copy.from == lu || copy.to == lu && !copy.durable;
+            if copy.stage != CopyStage::Free && concerned {
                 copy.spoiled = true;
                 any = true;
             }

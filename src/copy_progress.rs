@@ -36,7 +36,7 @@ impl Group<'_> {
     /// Writes down what was copied, when it is much, and at the end.
     pub(crate) fn advance_copy_progress(&mut self) {
         let bound = u64::from(self.config.intent_extents_max >> 1);
-        if self.config.map_per_clone {
+        if self.config.map_per_clone || self.is_only_clone_synchronizing() {
             // Each time so many more were added: what cannot be cleared now is not tried again and again.
             let intents = self.persistent.bits.count();
             self.saved_intents = self.saved_intents.min(intents);
@@ -60,12 +60,21 @@ impl Group<'_> {
                 self.queue.changed = true;
                 return;
             }
-        } else if !over && self.clones_where(|state| state != CloneState::Absent).count() == 1 {
+        } else if !over && self.has_one_clone() {
             let page = |extent| self.persistent.layout().page_of(Extent(extent));
             self.sweeper.request_pages(page(self.swept_below), page(self.clone(from).cursor));
             self.swept_below = self.clone(from).cursor;
         }
         self.saved_left = left;
+    }
+
+    fn has_one_clone(&self) -> bool {
+        self.clones_where(|state| state != CloneState::Absent).count() == 1
+    }
+
+    /// Whether intents can be cleared beside a Synchronization though there is one column for all.
+    fn is_only_clone_synchronizing(&self) -> bool {
+        self.has_one_clone() && self.is_synchronizing()
     }
 
     /// Whether a Synchronization, either way, has extents left to copy.

@@ -348,6 +348,7 @@ impl<'a> Group<'a> {
             self.lu_mut(lu).owed_status = status;
         }
         if let Some(clone) = self.reversing().filter(|&clone| clone == lu || lu == SOURCE) {
+            self.scoreboard.spoil(lu);
             self.reverse_flush_failed(clone, status);
         } else if lu == SOURCE {
             // What the Source lost, its mirrors may still have (docs/protocol.md, N3).

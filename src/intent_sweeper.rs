@@ -152,7 +152,12 @@ impl Group<'_> {
     }
 
     fn some_clone_inherits(&self) -> bool {
-        self.clones.iter().any(|(_, clone)| clone.delta.inherits_intent)
+        self.next_inheriting().is_some()
+    }
+
+    /// A Clone for which the intents are yet to be taken over into its Delta Map.
+    pub(crate) fn next_inheriting(&self) -> Option<u32> {
+        (1..=self.config.clones_max).find(|&lu| self.clone(lu).delta.inherits_intent)
     }
 
     /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still. Where each

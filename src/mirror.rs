@@ -73,6 +73,7 @@ impl Group<'_> {
         // What it was sent lately may still be lost from its cache, and nobody flushes it any more (R3).
         clone.delta.inherits_intent = true;
         self.record_due = true;
+        self.collisions.forget_lu(lu);
         self.persistent.next_epoch();
         self.raise(Event { kind: EventKind::CloneFailed, lu: Some(lu), status, value: 0 });
         self.raise_state(lu);

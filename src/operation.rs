@@ -344,6 +344,10 @@ impl Group<'_> {
         if self.record.prepared {
             return None;
         }
+        // Until that is done no intent can be cleared (R78).
+        if let Some(lu) = self.next_inheriting() {
+            return Some(Change::Distrust(lu));
+        }
         if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {
             return Some(Change::FinishRestore(lu));
         }

@@ -285,11 +285,25 @@ impl Group<'_> {
         // Give the restore up, and load all pages again without it (R60).
         if let Some(lu) = self.restoring() {
             self.clone_mut(lu).record.state = CloneState::Fractured;
+            self.distrust_others(lu);
         }
         self.record.restoring = 0;
         self.record.source_invalid = true;
         start.abandoning = true;
         start.next = 0;
+    }
+
+    /// What the restore copied differs from every other Clone; the column of the one that was restored from says what,
+    /// but not once the superblock says that the restore is over (R72). So that superblock says of the others that
+    /// everything differs.
+    fn distrust_others(&mut self, from: u32) {
+        for lu in 1..=self.config.clones_max {
+            let present = self.clone(lu).state() != CloneState::Absent;
+            if self.config.map_per_clone && present && lu != from {
+                self.clone_mut(lu).record.full = true;
+                self.clone_mut(lu).record.synced_below = 0;
+            }
+        }
     }
 
     // ---------------------------------------------------------------- Clones
@@ -307,6 +321,7 @@ impl Group<'_> {
             }
         }
         self.forget_stale_intents(slice);
+        self.subtract_protected(slice);
         if end.0 < self.geometry().extents() {
             start.stage = StartStage::Filling(end);
             return;

@@ -10,30 +10,51 @@
 //!                          `-Distrust---'   a flush failed: all intents are differences now
 //! ```
 
-use crate::error;
+use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::group::{Group, SOURCE};
-use crate::transition::Change;
+use crate::operation::Activity;
+use crate::transition::{Change, TransitionStage};
 
 impl Group<'_> {
     /// The superblock says that it began.
     pub(crate) fn reverse_began(&mut self, lu: u32) {
         self.restart_copy(lu);
-        self.distrust_cut_short();
         self.begin_copy_progress(lu);
         // What the Source lost before is nobody's loss any more.
         self.lu_mut(SOURCE).owed_status = error::OK;
         self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
     }
 
-    /// What is due: the end, or to look again at everything that was written lately.
+    /// Whether the end is due.
     pub(crate) fn reverse_due(&self, lu: u32) -> Option<Change> {
         let clone = self.clone(lu);
-        if clone.delta.inherits_intent {
-            return Some(Change::Distrust(lu));
-        }
         let over = clone.delta.bits.is_empty() && self.scoreboard.copying() == 0 && !clone.stalled;
-        over.then_some(Change::FinishReverse(lu))
+        // Paused, hosts are not held for the flip: a hung LU would hold them for ever (R76).
+        (over && !self.record.paused).then_some(Change::FinishReverse(lu))
+    }
+
+    /// Writes that were under way when hosts began to be held may have left something to copy: a leg failed, or a payload
+    /// was not stable. That is copied while hosts are held, or endless such writes would never let it end (R46, R51).
+    pub(crate) fn reverse_copies_last(&self, change: Change) -> Result<bool, Error> {
+        let Change::FinishReverse(lu) = change else {
+            return Ok(false);
+        };
+        let clone = self.clone(lu);
+        if clone.stalled || clone.delta.inherits_intent {
+            Err(Error::State)
+        } else {
+            Ok(!clone.delta.is_empty())
+        }
+    }
+
+    /// Whether hosts are held until the last extents are copied: then no budget counts.
+    pub(crate) fn is_ending_reverse(&self) -> bool {
+        let Activity::Transition(transition) = self.activity else {
+            return false;
+        };
+        let ending = matches!(transition.change, Change::FinishReverse(_));
+        ending && self.gate_closed && transition.stage == TransitionStage::Draining
     }
 
     /// The superblock says that it is over: both LUs are equal and flushed, and hosts were held meanwhile (R48).

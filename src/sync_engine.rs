@@ -22,7 +22,7 @@ impl Group<'_> {
         if !self.may_sync() {
             return;
         }
-        while self.copy_budget > 0 && self.has_sync_slot() {
+        while (self.copy_budget > 0 || self.is_ending_reverse()) && self.has_sync_slot() {
             let begun = match (self.restoring(), self.reversing()) {
                 (Some(clone), _) => self.sync_source(clone),
                 (None, Some(clone)) => self.sync_mirror(clone, clone, SOURCE),
@@ -35,7 +35,10 @@ impl Group<'_> {
     }
 
     pub(crate) fn may_sync(&self) -> bool {
-        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed && !self.record.prepared
+        self.state == GroupState::Ready
+            && !self.record.paused
+            && !self.record.prepared
+            && (!self.gate_closed || self.is_ending_reverse())
     }
 
     pub(crate) fn has_sync_slot(&self) -> bool {
@@ -119,7 +122,7 @@ impl Group<'_> {
     fn join(&self, clone: u32, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
         // An extent that is equal is not written because its neighbour is not.
         let single = first.0 < self.clone(clone).single_below || self.config.skip_equal;
-        let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
+        let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)).max(1) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
             run.end = Extent(run.end.0.wrapping_add(1));

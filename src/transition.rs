@@ -50,7 +50,8 @@ pub enum Change {
     FinishReverse(u32),
     /// A Reverse Synchronization is canceled.
     CancelReverse(u32),
-    /// In a Reverse Synchronization a flush failed: whatever carries an intent may differ.
+    /// In a Reverse Synchronization a flush failed, or a mirrored Clone was given up: whatever carries an intent may
+    /// differ.
     Distrust(u32),
     /// Background copies stop.
     Pause,
@@ -142,6 +143,13 @@ impl Change {
     }
 }
 
+impl Change {
+    /// Whether P goes into the Delta Map of the Clone that it leaves (R38).
+    fn leaves_protected(self) -> bool {
+        matches!(self, Change::CancelRestore(_) | Change::Retarget(..))
+    }
+}
+
 impl Group<'_> {
     pub(crate) fn begin_transition(&mut self, change: Change, tag: Option<u64>) {
         self.activity =
@@ -154,7 +162,13 @@ impl Group<'_> {
             return self.end_transition(transition, error.status());
         }
         let next = match transition.stage {
+            _ if self.gives_way(&transition) => Err(Error::State),
             TransitionStage::Preparing(from) => self.prepare(transition.change, from),
+            // The superblock says nothing of it: the columns have the intents until they have these bits.
+            TransitionStage::Flushing(_) if matches!(transition.change, Change::Distrust(_)) => {
+                self.apply(transition.change);
+                return self.end_transition(transition, error::OK);
+            }
             TransitionStage::Draining => self.drain(transition.change),
             TransitionStage::Flushing(ticket) => self.flush_for(transition.change, ticket, buffers),
             TransitionStage::Committing => match self.writer.take_commit() {
@@ -175,7 +189,7 @@ impl Group<'_> {
 
     /// The superblock is durable: memory follows, the maps first.
     fn committed(&mut self, transition: Transition, from: Extent) {
-        if !self.may_walk(1) {
+        if transition.change.leaves_protected() && !self.may_walk(1) {
             let stage = TransitionStage::Applying(from);
             self.activity = Activity::Transition(Transition { stage, ..transition });
             return;
@@ -187,6 +201,14 @@ impl Group<'_> {
         }
         self.apply(transition.change);
         self.end_transition(transition, error::OK);
+    }
+
+    /// A change that nobody asked for holds hosts, and what it waits for may be a hung LU: an operation that somebody asks
+    /// for comes first (R76). It is due again afterwards, but not while copies are paused.
+    fn gives_way(&self, transition: &Transition) -> bool {
+        let written = matches!(transition.stage, TransitionStage::Committing | TransitionStage::Applying(_));
+        let waits = !written && transition.change.holds_hosts();
+        waits && transition.tag.is_none() && self.asked_for.is_some()
     }
 
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
@@ -268,7 +290,7 @@ impl Group<'_> {
             || self.submitted > 0
             || self.scoreboard.active() > 0
             || !self.persistent.is_clean();
-        if busy || self.sweeper.is_active() {
+        if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
         }
         Ok(self.begin_flush(change))
@@ -371,7 +393,7 @@ impl Group<'_> {
                 CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
             }
             Change::FinishReverse(clone) if clone == lu => {
-                CloneRecord { state: CloneState::Synchronized, ..now }
+                CloneRecord { state: CloneState::Synchronized, full: false, synced_below: 0, ..now }
             }
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
             Change::StartRestore(_) | Change::StartReverse(_) => match now.state {
@@ -381,10 +403,10 @@ impl Group<'_> {
                 state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
                 _ => now,
             },
-            Change::FinishRestore(clone)
-            | Change::CancelRestore(clone)
-            | Change::CancelReverse(clone)
-            | Change::Retarget(clone, _)
+            Change::FinishRestore(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, full: false, synced_below: 0, ..now }
+            }
+            Change::CancelRestore(clone) | Change::CancelReverse(clone) | Change::Retarget(clone, _)
                 if clone == lu =>
             {
                 CloneRecord { state: CloneState::Fractured, ..now }
@@ -440,7 +462,11 @@ impl Group<'_> {
         for lu in 1..=self.config.clones_max {
             let after = self.clone_after(change, lu);
             let changed = after.state != self.clone(lu).state();
+            let cut_short = self.clone(lu).state().is_mirrored() && after.state == CloneState::OutOfSync;
             self.clone_mut(lu).record = after;
+            if cut_short {
+                self.distrust_cut_short(lu);
+            }
             if changed {
                 self.raise_state(lu);
             }
@@ -464,14 +490,14 @@ impl Group<'_> {
                 self.collisions.forget_lu(lu);
                 self.sweeper.request();
             }
-            Change::Abandon(lu) | Change::RemoveClone(lu) => {
+            Change::RemoveClone(lu) => {
                 self.collisions.forget_lu(lu);
-                // What the Clone was sent lately may still be lost from its cache (R3).
-                self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
+                self.clone_mut(lu).delta.inherits_intent = false;
                 self.clone_mut(lu).restart_pass();
-                if matches!(change, Change::Abandon(_)) {
-                    self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
-                }
+            }
+            Change::Abandon(lu) => {
+                self.clone_mut(lu).restart_pass();
+                self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
             }
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
@@ -481,7 +507,6 @@ impl Group<'_> {
             }
             Change::StartRestore(lu) => {
                 self.restart_copy(lu);
-                self.distrust_cut_short();
                 self.begin_copy_progress(lu);
                 self.raise(Event { kind: EventKind::SourceChanged, lu: Some(lu), ..Event::default() });
             }
@@ -527,13 +552,11 @@ impl Group<'_> {
         }
     }
 
-    /// Clones whose Synchronization a restore cut short: what they were sent was not flushed.
-    pub(crate) fn distrust_cut_short(&mut self) {
-        let mut from = 1;
-        while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
-            self.clone_mut(lu).delta.inherits_intent = true;
-            from = lu.wrapping_add(1);
-        }
+    /// A Clone whose Synchronization was given up, or cut short by a copy onto the Source: what it was sent was not
+    /// flushed, and may still be lost from its cache (R3).
+    fn distrust_cut_short(&mut self, lu: u32) {
+        self.collisions.forget_lu(lu);
+        self.clone_mut(lu).delta.inherits_intent = true;
     }
 
     pub(crate) fn restart_copy(&mut self, lu: u32) {

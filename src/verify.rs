@@ -217,11 +217,14 @@ impl Group<'_> {
 
     /// Whether a later poll could begin to compare something.
     pub(crate) fn has_verify_work(&self) -> bool {
-        self.may_verify() && self.may_sync() && self.verify.cursor < self.geometry().extents()
+        self.may_verify()
+            && self.may_sync()
+            && !self.gate_closed
+            && self.verify.cursor < self.geometry().extents()
     }
 
     fn begin_verify_runs(&mut self) {
-        if !self.may_sync() {
+        if !self.may_sync() || self.gate_closed {
             return;
         }
         while self.copy_budget > 0 && self.has_sync_slot() {

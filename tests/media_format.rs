@@ -25,7 +25,11 @@ fn operate(world: &World, call: impl FnOnce(*mut clone_group, u64) -> i32) {
 
 /// An empty group.
 fn formatted() -> Box<World> {
-    let mut world = World::new(PROFILE, 1);
+    formatted_as(PROFILE)
+}
+
+fn formatted_as(profile: Profile) -> Box<World> {
+    let mut world = World::new(profile, 1);
     world.power_on();
     // SAFETY: a live group.
     operate(&world, |group, tag| unsafe { clone_group_format(group, 0, tag) });
@@ -100,6 +104,33 @@ fn restorable() -> Box<World> {
     world
 }
 
+/// With a column for each Clone: Clone 1 is being copied onto the Source without protection, and paused;
+/// Clone 2 was fractured in between, and the Source changed before and after.
+fn reversing_per_clone() -> Box<World> {
+    let world = formatted_as(Profile { map_per_clone: true, ..PROFILE });
+    // SAFETY: a live group, here and below.
+    unsafe {
+        for lu in [1, 2] {
+            operate(&world, |group, tag| clone_group_clone_add(group, lu, tag));
+            operate(&world, |group, tag| clone_group_synchronize(group, lu, tag));
+            world.settle();
+        }
+        for (lu, first) in [(1, 1), (2, 9)] {
+            world.inner.borrow_mut().note_fracture();
+            operate(&world, |group, tag| clone_group_fracture(group, lu, std::ptr::null(), 0, tag));
+            world.host(CLONE_GROUP_IO_WRITE, 0, first, 1, false);
+            world.settle();
+        }
+        world.inner.borrow_mut().note_fracture();
+        operate(&world, |group, tag| clone_group_reverse_synchronize(group, 1, tag));
+        operate(&world, |group, tag| clone_group_pause(group, tag));
+    }
+    // An intent.
+    world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
+    while world.poll(8) != CLONE_GROUP_OK {}
+    world
+}
+
 fn area(world: &World) -> Vec<u8> {
     world.inner.borrow().area.now.clone()
 }
@@ -162,8 +193,36 @@ fn with_pages_damaged(bytes: &[u8]) -> Vec<u8> {
 fn images_are_golden() {
     golden("formatted", &area(&formatted()));
     golden("restoring", &area(&restoring()));
+    golden("reversing_per_clone", &area(&reversing_per_clone()));
     golden("prepared_fracture", &area(&prepared(false)));
     golden("prepared_restore", &area(&prepared(true)));
+}
+
+/// The columns of a group with one for each Clone, at the places that docs/format.md gives, and as Recovery reads them.
+#[test]
+fn columns_of_single_clones() {
+    let mut world = reversing_per_clone();
+    let image = golden("reversing_per_clone", &area(&world));
+    assert_eq!((image[48], image[84]), (1, 3), "feature word and columns of the superblock");
+    assert_eq!((image[96], image[100]), (0, 1), "restored from nobody, copied back from LU 1");
+    // Three columns of 448 / 3 / 8 * 8 bytes; the newer copy of the only page.
+    let copy = |slot: usize| &image[slot * REGION_BYTES + SUPERBLOCK_BYTES..][..PAGE_BYTES];
+    let sequence = |slot: usize| u64::from_le_bytes(copy(slot)[32..40].try_into().unwrap());
+    let page = copy(usize::from(sequence(1) > sequence(0)));
+    let column = |number: usize| {
+        let bytes = &page[64 + number * 144..][..144];
+        (0..144 * 8).filter(|bit| bytes[bit / 8] >> (bit % 8) & 1 == 1).collect::<Vec<_>>()
+    };
+    assert_eq!(column(0), [0, 2, 7], "Clone 1: what is left, and the intent");
+    assert_eq!(column(1), [2, 7], "Clone 2: what hosts wrote since its fracture");
+    assert_eq!(column(2), [] as [usize; 0], "no restore");
+    assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK);
+    world.after_recovery();
+    assert_eq!(world.info().reversing_lu, 1);
+    let set = |map: Vec<bool>| (0..map.len()).filter(|&extent| map[extent]).collect::<Vec<_>>();
+    assert_eq!(set(world.map(CLONE_GROUP_MAP_DELTA, 1)), [0, 2, 7]);
+    // What is copied back differs from the other Clone, too (R72).
+    assert_eq!(set(world.map(CLONE_GROUP_MAP_DELTA, 2)), [0, 2, 7]);
 }
 
 /// What was written by format version 1 is read: states, label, maps, and the restore goes on.

@@ -430,7 +430,9 @@ pub unsafe extern "C" fn clone_group_reverse_synchronize(group: *mut clone_group
 }
 
 /// Stops background copies; hosts go on, also through copy on demand. A pause is
-/// durable: it outlives a power loss.
+/// durable: it outlives a power loss. A Reverse Synchronization does not end
+/// while it is paused, and if hosts are held at its end because an LU hangs, a
+/// pause lets them go on (R76).
 ///
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows; or at once

@@ -116,8 +116,16 @@ pub const CLONE_GROUP_CONFIG_HOST_DURABLE: u32 = 0x1;
 /// are served from the Clone, and cause no copy (R16).
 pub const CLONE_GROUP_CONFIG_REDIRECT_READS: u32 = 0x2;
 /// Config: one column of the persistent maps for each Clone, not one for all.
-/// After a power loss exactly what differs is copied, for the price of a larger
-/// persistent area. Fixed at format.
+/// After a power loss what differs is copied, and at most some
+/// `intent_extents_max` extents that were copied and flushed before. That costs
+/// a larger persistent area; pages need `page_bytes >= 64 + 8 * (clones_max + 1)`
+/// (`CLONE_GROUP_ERR_INVALID`). Fixed at format: Recovery refuses an area of the
+/// other form (`CLONE_GROUP_ERR_METADATA_GEOMETRY`).
+///
+/// Without it, after a power loss during a restore or a Reverse Synchronization
+/// a single Clone is copied again as little as with it. Beside other Clones all
+/// is copied again that was copied so far, and what the other Clones differ by;
+/// and each Clone counts as different in all extents that any of them differs by.
 pub const CLONE_GROUP_CONFIG_MAP_PER_CLONE: u32 = 0x4;
 
 /// Config: background copies (in both directions; not copies on demand, and not

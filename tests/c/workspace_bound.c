@@ -1,14 +1,17 @@
 // CLONE_GROUP_WORKSPACE_BYTES is an upper bound of what
-// clone_group_workspace_size() says, and not a wild one, for many geometries; and
-// it is a constant, so that a static array can be declared with it.
+// clone_group_workspace_size() says, and not a wild one, for many geometries, with
+// CLONE_GROUP_WORKSPACE_MAP_PER_CLONE_BYTES for groups with a column for each Clone;
+// and both are constants, so that a static array can be declared with them.
 #include <stdio.h>
 
 #include "clone_group.h"
 
 static unsigned char firmware[CLONE_GROUP_WORKSPACE_BYTES(1024, 1, 8, 1, 65536,
-                                                          512, 512, 1, 8)];
+                                                          512, 512, 1, 8)
+                              + CLONE_GROUP_WORKSPACE_MAP_PER_CLONE_BYTES(1024, 1, 512)];
 
 static int failures;
+static int refused;
 
 static void check(struct clone_group_config config)
 {
@@ -21,9 +24,22 @@ static void check(struct clone_group_config config)
         (uint64_t)config.page_writes_max, (uint64_t)config.buffer_align_bytes);
     int32_t status = clone_group_workspace_size(&config, &bytes);
 
+    if (config.flags & CLONE_GROUP_CONFIG_MAP_PER_CLONE) {
+        // No room for a word of 64 extents in each column of a page: no such group.
+        if ((config.page_bytes - 64) / (config.clones_max + 1) < 8) {
+            if (status != CLONE_GROUP_ERR_INVALID) {
+                printf("status %d: pages that are too small are taken\n", (int)status);
+                failures++;
+            }
+            refused++;
+            return;
+        }
+        bound += CLONE_GROUP_WORKSPACE_MAP_PER_CLONE_BYTES(
+            extents, (uint64_t)config.clones_max, (uint64_t)config.page_bytes);
+    }
     if (status != CLONE_GROUP_OK || bytes > bound || bound > 2 * bytes + 1048576) {
-        printf("status %d: %llu extents, %u Clones, %u requests, %u copies: %llu bytes, bound %llu\n",
-               (int)status, (unsigned long long)extents, (unsigned)config.clones_max,
+        printf("status %d: flags %u, %llu extents, %u Clones, %u requests, %u copies: %llu bytes, bound %llu\n",
+               (int)status, (unsigned)config.flags, (unsigned long long)extents, (unsigned)config.clones_max,
                (unsigned)config.requests_max, (unsigned)config.copies_max,
                (unsigned long long)bytes, (unsigned long long)bound);
         failures++;
@@ -57,7 +73,13 @@ int main(void)
                         config.page_writes_max = 1 + 3 * d;
                         config.buffer_align_bytes = 8u << (4 * e);
                         check(config);
+                        config.flags = CLONE_GROUP_CONFIG_MAP_PER_CLONE;
+                        check(config);
                     }
+    config.clones_max = 255;
+    config.persist_unit_bytes = 512;
+    config.page_bytes = 512;
+    check(config);
     firmware[0] = 0;
-    return failures != 0;
+    return failures != 0 || refused == 0;
 }

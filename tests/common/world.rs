@@ -542,20 +542,47 @@ impl World {
         }
     }
 
-    /// Completes every held I/O of which `pick` says so.
-    pub fn complete_where(&self, pick: impl Fn(&clone_group_io) -> bool) {
-        loop {
-            let (io, status) = {
+    /// How many I/Os that satisfy the test the controller holds.
+    pub fn held_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.inner.borrow().held.iter().filter(|held| test(&held.io)).count()
+    }
+
+    /// Completes the held I/Os that satisfy the test; returns how many there were.
+    pub fn complete_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.end_where(test, Inner::perform)
+    }
+
+    /// Fails them: a write leaves nothing, and a flush drops what it should have written.
+    pub fn fail_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.end_where(test, |inner, held| {
+            inner.steps += 1;
+            inner.fault_seen = true;
+            if held.io.operation == CLONE_GROUP_IO_FLUSH {
+                inner.drop_cached(held.io.lu as usize);
+            }
+            -5
+        })
+    }
+
+    fn end_where(
+        &self,
+        test: impl Fn(&clone_group_io) -> bool,
+        end: impl Fn(&mut Inner, &Held) -> i32,
+    ) -> usize {
+        for ended in 0.. {
+            let over = {
                 let inner = &mut *self.inner.borrow_mut();
-                let Some(at) = inner.held.iter().position(|held| pick(&held.io)) else {
-                    return;
-                };
-                let held = inner.held.swap_remove(at);
-                (held.io, inner.perform(&held))
+                let at = inner.held.iter().position(|held| test(&held.io));
+                at.map(|at| {
+                    let held = inner.held.remove(at);
+                    (held.io.id, end(inner, &held))
+                })
             };
+            let Some((id, status)) = over else { return ended };
             // SAFETY: a live group.
-            assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), id, status) }, CLONE_GROUP_OK);
         }
+        0
     }
 
     /// Everything that is asked for is done, and all copies are made.
@@ -777,28 +804,32 @@ impl Inner {
             }
         }
         if held.io.operation == CLONE_GROUP_IO_FLUSH && self.rng.bool() {
-            self.devices[lu].drop_cached();
-            // In a Reverse Synchronization the Clone has what hosts see on the Source (R41).
-            let lu = match self.reversing {
-                0 => lu,
-                _ if lu == 0 => return -5,
-                reversing if reversing == lu => 0,
-                _ => lu,
-            };
-            self.models[lu].iter_mut().for_each(Block::lose_cached);
-            let readers =
-                self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
-            for read in readers {
-                for (number, legal) in read.readable.iter_mut().enumerate() {
-                    legal.extend(self.models[lu][read.first + number].readable());
-                    // A copy that was dropped uncovers what lay below it, for reads that are under way.
-                    if lu == 0 && self.restoring.is_some() {
-                        legal.extend(&self.mixture[read.first + number]);
-                    }
+            self.drop_cached(lu);
+        }
+        -5
+    }
+
+    /// A flush failed, and what it should have written is lost: hosts may see what was there before.
+    fn drop_cached(&mut self, lu: usize) {
+        self.devices[lu].drop_cached();
+        // In a Reverse Synchronization the Clone has what hosts see on the Source (R41).
+        let lu = match self.reversing {
+            0 => lu,
+            _ if lu == 0 => return,
+            reversing if reversing == lu => 0,
+            _ => lu,
+        };
+        self.models[lu].iter_mut().for_each(Block::lose_cached);
+        let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
+        for read in readers {
+            for (number, legal) in read.readable.iter_mut().enumerate() {
+                legal.extend(self.models[lu][read.first + number].readable());
+                // A copy that was dropped uncovers what lay below it, for reads that are under way.
+                if lu == 0 && self.restoring.is_some() {
+                    legal.extend(&self.mixture[read.first + number]);
                 }
             }
         }
-        -5
     }
 
     fn perform_metadata(&mut self, held: &Held) -> i32 {
