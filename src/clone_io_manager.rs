@@ -657,6 +657,13 @@ impl Group<'_> {
                 from = lu.saturating_add(1);
             }
         }
+        if asked.stale && asked.status == error::OK {
+            self.submitted = self.submitted.saturating_sub(1);
+            self.requests[request].stale = false;
+            self.wait(request, Why::Copy);
+            self.queue.push(&mut self.requests, request);
+            return;
+        }
         if asked.overwrite.is_empty() {
             self.submitted = self.submitted.saturating_sub(1);
             self.finish(request, asked.status);

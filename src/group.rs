@@ -418,12 +418,27 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Reads of the Source under way may reach the medium after its cache lost the copies that they were sent for, and
+    /// return what was there before the restore: what they return does not count (R24; docs/protocol.md, N11).
+    fn read_again(&mut self) {
+        let copied = &self.protected_restore.copied;
+        for (_, request) in self.requests.iter_mut() {
+            let reads = request.stage == RequestStage::Submitted && !request.operation.changes_blocks();
+            if reads && request.lu == SOURCE && !request.redirected && copied.any_set(request.extents) {
+                request.stale = true;
+            }
+        }
+    }
+
     /// Copies that the flush covered are durable, or as if never made. They are not made again and again: the
     /// engine waits for a resume (R24).
     fn source_flushed(&mut self, status: i32) {
         let failed = status != error::OK;
         let spoiled = failed && self.scoreboard.spoil(SOURCE);
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
+        if failed {
+            self.read_again();
+        }
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
         let per_clone = self.config.map_per_clone;

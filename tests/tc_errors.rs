@@ -142,7 +142,7 @@ fn tc_50_every_io_fails_once() {
                 (CLONE_GROUP_IO_READ, 14, 5),
                 (CLONE_GROUP_IO_FLUSH, 0, 1),
                 (CLONE_GROUP_IO_WRITE_ZEROES, 27, 3),
-                (CLONE_GROUP_IO_DISCARD, 34, 4),
+                (CLONE_GROUP_IO_DISCARD, 32, 4),
                 (CLONE_GROUP_IO_WRITE, 36, 1),
             ] {
                 world.host(operation, 0, first, count, false);
