@@ -63,6 +63,8 @@ pub struct Copy {
     pub exclusive: bool,
     /// What is written is durable when it is complete.
     pub durable: bool,
+    /// What is left of a run that failed: copied extent by extent after this one (R61).
+    pub singly: ExtentRange,
     /// A flush of its target failed meanwhile: pieces of it may be lost, so it counts as not made (R24).
     pub spoiled: bool,
 }

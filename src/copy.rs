@@ -154,6 +154,7 @@ impl Group<'_> {
         }
         self.scoreboard.release(number);
         self.queue.changed = true;
+        self.copy_singly(&copy, copy.singly);
     }
 
     /// Extents of the Source hold the Clone's data now.
@@ -215,7 +216,10 @@ impl Group<'_> {
             CopyEngine::Cod => self.cod_failed(copy.extents, status),
             CopyEngine::Sync => self.sync_failed(&copy),
         }
-        self.raise(Event { kind: EventKind::CopyFailed, lu: Some(lu), status, value });
+        // A run is tried again extent by extent: then the event names the one that is bad (R61).
+        if copy.extents.count() == 1 {
+            self.raise(Event { kind: EventKind::CopyFailed, lu: Some(lu), status, value });
+        }
     }
 
     // --------------------------------------------------- copies in a volatile cache

@@ -410,7 +410,7 @@ pub struct clone_group_ops {
     pub flush: Option<unsafe extern "C" fn(context: *mut c_void, io: *const clone_group_io) -> i32>,
     /// Discards blocks. NULL: a host discard returns CLONE_GROUP_OK and does
     /// nothing; on LUs that declare CLONE_GROUP_LU_DISCARD_ZEROES it is a
-    /// write-zeroes.
+    /// write-zeroes, or CLONE_GROUP_ERR_NOT_SUPPORTED without that callback.
     pub discard: Option<unsafe extern "C" fn(context: *mut c_void, io: *const clone_group_io) -> i32>,
     /// Writes zeroes. NULL: host write-zeroes returns
     /// CLONE_GROUP_ERR_NOT_SUPPORTED.

@@ -1005,6 +1005,7 @@ impl Inner {
             CLONE_GROUP_ERR_PROTECTED,
             CLONE_GROUP_ERR_CANCELED,
             CLONE_GROUP_ERR_NO_LU,
+            CLONE_GROUP_ERR_NOT_SUPPORTED,
         ];
         refused.contains(&status)
             || self.fault_seen && status == -5
