@@ -388,6 +388,31 @@ fn a_page_that_clears_bits_fails() {
     }
 }
 
+/// R17, R18, R33: a whole extent was overwritten, and the map that says so cannot be written: the host is told, and the
+/// extent is still the Clone's, also after a repair and a crash.
+#[test]
+fn an_overwrite_whose_page_fails() {
+    for crash in [false, true] {
+        let mut world = restoring(VOLATILE, 1, &[1, 2]);
+        let clone = world.content(1);
+        world.choose(|io| if is_page(io) { Choice::Fail(EIO) } else { Choice::Now });
+        let tag = world.write(4, 4);
+        world.poll_still();
+        assert_eq!((world.ended(tag), world.logged(is_host_write)), (Some(false), 1));
+        assert_eq!((world.protected().len(), world.delta(1)), (0, vec![1, 2]));
+        assert_eq!(world.read_now(0, 4, 4).expect("a read"), clone[4..8]);
+        if crash {
+            world.crash(false);
+        } else {
+            world.choose_nothing();
+            world.does(Ask::Repair);
+        }
+        assert_eq!(world.read_now(0, 4, 4).expect("a read"), clone[4..8]);
+        world.settle();
+        assert_eq!(world.content(0), clone);
+    }
+}
+
 /// R33: while the area cannot be written, a repair fails and says so, again and again; then one works.
 #[test]
 fn a_repair_that_fails_can_be_repeated() {
