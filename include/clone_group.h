@@ -346,7 +346,9 @@
 // Event: the Clone `lu` failed (`status`) and is OutOfSync.
 #define CLONE_GROUP_EVENT_CLONE_FAILED 5
 
-// Event: an extent of `lu` could not be copied; `value` is its index.
+// Event: an extent could not be copied; `value` is its index, `lu` the LU that
+// failed, `status` how. A run of extents that fails is copied extent by extent
+// first, so only what is bad is named, once in each pass over the LU.
 #define CLONE_GROUP_EVENT_COPY_FAILED 6
 
 // Event: all that is left to copy for `lu` failed; `value` is the number of

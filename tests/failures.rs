@@ -36,7 +36,7 @@ impl Kind {
     }
 
     /// The LUs that are read and written.
-    fn from_to(self) -> (u32, u32) {
+    fn lus(self) -> (u32, u32) {
         if self == Kind::Synchronize { (0, 1) } else { (1, 0) }
     }
 
@@ -99,7 +99,7 @@ fn bad_extents_are_counted_and_reported() {
                     let context = format!("{kind:?}, reads {reads}, buffer {copy_blocks}, bad {bad:?}");
                     let profile = Profile { copies, copy_blocks, immediate, ..QUIET };
                     let world = kind.begin(profile, &all);
-                    let (from, to) = kind.from_to();
+                    let (from, to) = kind.lus();
                     let lu = if reads { from } else { to };
                     let media = bad_media(&world, lu, &bad, reads);
                     rest(&world);
@@ -140,7 +140,7 @@ fn bad_extents_are_healed_by_writing_over_them() {
     for kind in KINDS {
         let all: Vec<usize> = (0..10).collect();
         let world = kind.begin(Profile { copy_blocks: 16, ..QUIET }, &all);
-        let bad = bad_media(&world, kind.from_to().0, &[2, 3, 9], true);
+        let bad = bad_media(&world, kind.lus().0, &[2, 3, 9], true);
         rest(&world);
         assert_eq!(world.delta(1), [2, 3, 9]);
         let snapshot = world.content(1);
@@ -216,7 +216,7 @@ fn a_half_copied_extent_is_not_copied() {
     for kind in KINDS {
         for done in [Choice::Fail(EIO), Choice::FailDone(EIO)] {
             let mut world = kind.begin(Profile { copy_blocks: 1, ..QUIET }, &[1]);
-            let to = kind.from_to().1;
+            let to = kind.lus().1;
             world.choose(move |io| {
                 if is_copy_write(io) && io.lu == to && io.first_block == 6 { done } else { Choice::Now }
             });
@@ -458,7 +458,7 @@ fn life(world: &World) {
     let hosts = |world: &World, turn: usize| {
         for (operation, first, count, fua) in [
             (CLONE_GROUP_IO_WRITE, 5 + turn, 1, false),
-            (CLONE_GROUP_IO_WRITE, 12, 4, turn % 2 == 0),
+            (CLONE_GROUP_IO_WRITE, 12, 4, turn.is_multiple_of(2)),
             (CLONE_GROUP_IO_READ, 9, 8, false),
             (CLONE_GROUP_IO_WRITE_ZEROES, 21, 5, false),
             (CLONE_GROUP_IO_FLUSH, 0, 1, false),
@@ -519,8 +519,8 @@ fn fails_at_every_moment(which: Which, profile: Profile) {
             life(&world);
             let reached = { world.inner.borrow().fault_seen };
             world.check_delta_maps();
-            if number % 2 == 0 {
-                world.crash(number % 4 == 0);
+            if number.is_multiple_of(2) {
+                world.crash(number.is_multiple_of(4));
                 world.check_lu_after_loss(0);
                 world.check_delta_maps();
             }

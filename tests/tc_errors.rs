@@ -89,9 +89,14 @@ fn tc_48_a_success_does_not_hide_an_error() {
 /// Every I/O is refused a few times before it is taken, with several copies at once: no buffer is mixed up.
 #[test]
 fn tc_49_refused_and_offered_again() {
-    for seed in 0..20 {
-        let profile =
-            Profile { copies: 4, copy_blocks: 8, immediate: 100, redirect: seed % 2 == 0, ..VOLATILE };
+    for seed in 0..20_u64 {
+        let profile = Profile {
+            copies: 4,
+            copy_blocks: 8,
+            immediate: 100,
+            redirect: seed.is_multiple_of(2),
+            ..VOLATILE
+        };
         let world = restoring(profile, 2, &[0, 1, 2, 4, 5, 6, 8, 9]);
         let mut dice = fastrand::Rng::with_seed(seed);
         world.choose(move |_| if dice.u32(..4) > 0 { Choice::Retry } else { Choice::AsProfile });

@@ -578,7 +578,7 @@ fn tc_37_power_lost_in_recovery_three_times() {
         world.after_recovery();
         assert_eq!(maps(&world), expected, "power lost at steps {steps} in base 12");
         runs += 1;
-        if steps % 37 == 0 {
+        if steps.is_multiple_of(37) {
             world.check_lu_after_loss(0);
             world.settle();
             assert_eq!(world.info().restoring_lu, 0);

@@ -163,7 +163,7 @@ pub fn is_page_or_superblock(io: &clone_group_io) -> bool {
 
 /// In the geometries with one map page and at most two Clones.
 pub fn is_superblock(io: &clone_group_io) -> bool {
-    is_page_or_superblock(io) && io.offset_bytes % 1024 == 0
+    is_page_or_superblock(io) && io.offset_bytes.is_multiple_of(1024)
 }
 
 pub fn is_page(io: &clone_group_io) -> bool {

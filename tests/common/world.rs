@@ -149,7 +149,7 @@ pub struct Inner {
     /// everything that hosts have written since (R55).
     pub fracture_values: Vec<Vec<u64>>,
     /// Decides about single I/Os when they are submitted.
-    pub choose: Option<Box<dyn FnMut(&clone_group_io) -> Choice>>,
+    pub choose: Option<Chooser>,
     /// Every I/O that was submitted.
     pub log: Vec<clone_group_io>,
     /// Events with their values: kind, LU, value.
@@ -159,6 +159,9 @@ pub struct Inner {
     /// LUs that declare zeroes after a discard, besides what the profile says.
     pub zeroes: Vec<usize>,
 }
+
+/// Decides about an I/O when it is submitted.
+pub type Chooser = Box<dyn FnMut(&clone_group_io) -> Choice>;
 
 type IoCallback = unsafe extern "C" fn(*mut c_void, *const clone_group_io) -> i32;
 
