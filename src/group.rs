@@ -419,7 +419,7 @@ impl<'a> Group<'a> {
     }
 
     /// Reads of the Source under way may reach the medium after its cache lost the copies that they were sent for, and
-    /// return what was there before the restore: what they return does not count (R24; docs/protocol.md, N11).
+    /// return what was there before the restore: what they return does not count (R24; docs/protocol.md, N15).
     fn read_again(&mut self) {
         let copied = &self.protected_restore.copied;
         for (_, request) in self.requests.iter_mut() {

@@ -1,5 +1,5 @@
 //! Goal: rules whose absence random lives do not notice, because another rule covers them most of the time, each shown
-//! once on purpose: R17 for readers, R36, R49, R75, and N2, N3, N8, N11 of docs/protocol.md.
+//! once on purpose: R17 for readers, R36, R49, R75, and N2, N3, N8, N15 of docs/protocol.md.
 
 mod common;
 
@@ -214,10 +214,10 @@ fn n8_a_failed_flush_spoils_what_is_under_way() {
     assert!(world.metadata_failed());
 }
 
-/// N11: a read of a copied extent is on its way to the Source while the cache of the Source loses the copy: what it
+/// N15: a read of a copied extent is on its way to the Source while the cache of the Source loses the copy: what it
 /// returns does not count, it is read again.
 #[test]
-fn n11_reads_beside_a_failed_flush() {
+fn n15_reads_beside_a_failed_flush() {
     for host_flush in [false, true] {
         let world = restoring(VOLATILE, 1, &[1, 2]);
         let clone = world.content(1);
