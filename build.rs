@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const SOURCES: [&str; 3] = ["src/ffi/types.rs", "src/ffi/calls.rs", "src/ffi/bare_names.rs"];
+const SOURCES: [&str; 4] =
+    ["src/ffi/types.rs", "src/ffi/calls.rs", "src/ffi/sets.rs", "src/ffi/bare_names.rs"];
 
 fn main() {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));

@@ -10,7 +10,7 @@
 #include "clone_group.h"
 #include "settings.h"
 
-enum { EVENT_KINDS = CLONE_GROUP_EVENT_LOST + 1 };
+enum { EVENT_KINDS = CLONE_GROUP_EVENT_SET_RESOLVED + 1 };
 
 // A call into the library that may return CLONE_GROUP_PENDING. Its address is
 // its tag.

@@ -38,12 +38,15 @@
 //   CLONE_GROUP_ERR_BUSY  no free request slot: poll, then try again
 //   CLONE_GROUP_ERR_INVALID, _RANGE, _NO_LU, _NOT_READY, _CLOSED
 //   CLONE_GROUP_ERR_STATE the Clone is not fractured
-//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED
+//   CLONE_GROUP_ERR_PROTECTED, _SOURCE_INVALID, _METADATA_FAILED, _PREPARED
 //   any negative status of a callback
 //
 // Operations on the group and its Clones run one at a time; CLONE_GROUP_ERR_BUSY
 // says that another one still does. Each is one change of the superblock: after a
-// power loss it happened or it did not (R31).
+// power loss it happened or it did not (R31). Several groups change together, at
+// one point in time, with the calls named clone_group_set_; after a power loss in
+// the middle of one, operations return CLONE_GROUP_ERR_PREPARED until it is
+// resolved.
 
 // Memory that a group needs at most, for static arrays; what it needs exactly
 // clone_group_workspace_size() tells. `extents` is lu_blocks / extent_blocks,
@@ -117,7 +120,8 @@
 // Metadata is damaged: no superblock is valid, though one was written.
 #define CLONE_GROUP_ERR_METADATA_DAMAGED -84
 
-// The controller offers no callback for this operation.
+// The controller offers no callback for this operation, or the configuration
+// has no buffer for it.
 #define CLONE_GROUP_ERR_NOT_SUPPORTED -95
 
 // The request was aborted, or its group was closed.
@@ -129,7 +133,8 @@
 // The Clone is being restored from and is read-only until that is over (R35).
 #define CLONE_GROUP_ERR_PROTECTED -1001
 
-// The Source is a mixture of two points in time: restore it again.
+// The Source is a mixture of two points in time: restore it again, or accept it
+// with clone_group_source_accept().
 #define CLONE_GROUP_ERR_SOURCE_INVALID -1002
 
 // The Clone is not a point in time: synchronize and fracture it first.
@@ -186,6 +191,10 @@
 // No waiting request has this tag.
 #define CLONE_GROUP_ERR_NO_REQUEST -1019
 
+// The group is prepared for a set whose outcome it does not know: ask the other
+// groups of the set, then call clone_group_set_resolve() (R77).
+#define CLONE_GROUP_ERR_PREPARED -1020
+
 // A defect of the library was caught. The group refuses everything from now
 // on; its durable state is as after a power loss. Destroy and recover it.
 #define CLONE_GROUP_ERR_INTERNAL -1099
@@ -211,6 +220,15 @@
 // persistent area. Fixed at format.
 #define CLONE_GROUP_CONFIG_MAP_PER_CLONE 4
 
+// Config: background copies (in both directions; not copies on demand, and not
+// with the `copy` callback) read the target too, one extent at a time, and
+// write nothing where it is equal already: a thin LU stays thin. A copy then
+// costs two reads and perhaps no write. Needs a `copy_buffer_bytes` with two
+// halves: see there. An LU of which a flush failed since it was attached is
+// always written (R24). A target must not return data from a cache of which a
+// flush failed before that: power off such an LU before it is attached again.
+#define CLONE_GROUP_CONFIG_SKIP_EQUAL 8
+
 // LU: has a volatile write cache; only a flush or FUA makes data durable.
 #define CLONE_GROUP_LU_VOLATILE_CACHE 1
 
@@ -231,8 +249,8 @@
 // the restore up. The Source comes up invalid (R60).
 #define CLONE_GROUP_RECOVER_ABANDON_RESTORE 1
 
-// Fracture: also during a Synchronization. The Clone becomes OutOfSync.
-#define CLONE_GROUP_FRACTURE_ABANDON 1
+// Verify: what differs is to be copied: see clone_group_verify().
+#define CLONE_GROUP_VERIFY_MARK 1
 
 // Read blocks of an LU.
 #define CLONE_GROUP_IO_READ 1
@@ -305,9 +323,16 @@
 // Condition of a Clone: a mirrored write or a flush of it failed (R52).
 #define CLONE_GROUP_CONDITION_FAILED 32
 
+// Condition of a group: it is prepared for a set whose outcome it does not
+// know. Hosts are not served until clone_group_set_resolve() (R77).
+#define CLONE_GROUP_CONDITION_PREPARED 64
+
 // Condition of a Clone: clone_group_protected_restore() from it is allowed now;
 // extents_left is how many extents it would copy.
 #define CLONE_GROUP_CONDITION_RESTORABLE 256
+
+// Condition of a Clone: a Verify of it runs.
+#define CLONE_GROUP_CONDITION_VERIFYING 128
 
 // Clone: no Clone has this LU number.
 #define CLONE_GROUP_CLONE_ABSENT 0
@@ -333,8 +358,9 @@
 // Event: the state of an LU changed. `value` is the new state.
 #define CLONE_GROUP_EVENT_CLONE_STATE 1
 
-// Event: hosts see other data on the Source from now on (a Protected Restore or
-// a Reverse Synchronization began): the moment for a SCSI unit attention.
+// Event: hosts see other data on the Source from now on (a Protected Restore or a
+// Reverse Synchronization from `lu` began, or a restore was given the Clone
+// `lu`): the moment for a SCSI unit attention.
 #define CLONE_GROUP_EVENT_SOURCE_CHANGED 2
 
 // Event: a Synchronization of `lu` is finished.
@@ -379,6 +405,31 @@
 // Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
 #define CLONE_GROUP_EVENT_GROUP_STATE 21
 
+// Event: the restore from `lu`, or the Synchronization of it, was canceled.
+#define CLONE_GROUP_EVENT_CANCELED 15
+
+// Event: the Source was accepted as a canceled restore left it, and is served
+// again: the moment for a SCSI unit attention.
+#define CLONE_GROUP_EVENT_SOURCE_ACCEPTED 17
+
+// Event: the group is prepared for a set whose outcome it does not know: after
+// Recovery, or because it could not write the outcome down. `value` is the id of
+// the set, `lu` the Clone.
+#define CLONE_GROUP_EVENT_PREPARED 19
+
+// Event: the set is resolved, and hosts are served again. `value` is 1 if it was
+// committed, 0 if it was aborted.
+#define CLONE_GROUP_EVENT_SET_RESOLVED 20
+
+// Event: a Verify found that extent `value` of `lu` differs from the Source
+// though its Delta Map says that it does not. At most 64 in one Verify.
+#define CLONE_GROUP_EVENT_MISMATCH 13
+
+// Event: the Verify of `lu` is over; `value` is the number of extents that
+// differ. `status` is CLONE_GROUP_OK, CLONE_GROUP_ERR_CANCELED (it was stopped,
+// or the state of the Clone changed) or how the first read failed.
+#define CLONE_GROUP_EVENT_VERIFIED 14
+
 // Map: the Delta Map of a Clone.
 #define CLONE_GROUP_MAP_DELTA 1
 
@@ -387,6 +438,9 @@
 
 // Map: the Persistent Delta Map (the LU is ignored).
 #define CLONE_GROUP_MAP_PERSISTENT_DELTA 3
+
+// Groups that may be in one set.
+#define CLONE_GROUP_SET_GROUPS_MAX 1023
 
 // A Clone Group. Opaque.
 struct clone_group;
@@ -398,7 +452,8 @@ struct clone_group_config {
     uint32_t struct_size;
     // CLONE_GROUP_CONFIG_ flags.
     uint32_t flags;
-    // Size of every LU of the group, in blocks. Required. All LUs are equal.
+    // Size of every LU of the group, in blocks. Required. All LUs are equal. It
+    // stays what it was at format: README.md, Growing the LUs.
     uint64_t lu_blocks;
     // Block size in bytes: a power of two, 512 to 65536. Default 512.
     uint32_t block_bytes;
@@ -413,7 +468,9 @@ struct clone_group_config {
     uint32_t copies_max;
     // Buffer of one copy, in bytes: a multiple of the block size, at most 16
     // MiB. Adjoining extents up to this size become one I/O; a larger extent is
-    // copied in pieces. Default: 1 MiB.
+    // copied in pieces. Default: 1 MiB. clone_group_verify() and
+    // CLONE_GROUP_CONFIG_SKIP_EQUAL need two halves that hold at least a block
+    // and buffer_align_bytes each.
     uint32_t copy_buffer_bytes;
     // Alignment of every buffer that the library passes to a callback: a power
     // of two, 8 to 65536. Default 4096 (O_DIRECT, DMA).
@@ -598,6 +655,9 @@ struct clone_group_info {
     uint32_t reversing_lu;
     // 0.
     uint32_t reserved;
+    // The id of the last set that the group committed, or, with
+    // CLONE_GROUP_CONDITION_PREPARED, of the one that it is prepared for. 0: none.
+    uint64_t set_id;
 };
 
 // State of a Clone.
@@ -609,7 +669,7 @@ struct clone_group_clone_info {
     uint32_t lu;
     // CLONE_GROUP_CLONE_ state.
     uint32_t state;
-    // CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE.
+    // CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE, _VERIFYING.
     uint32_t conditions;
     // Extents in which the Clone and the Source may differ. While it is
     // synchronized or restored from: the extents left to copy.
@@ -630,6 +690,19 @@ struct clone_group_clone_info {
     // How long the copy has been running, in nanoseconds, up to the last poll; how
     // long the last one took if none runs; 0 without a clock.
     uint64_t copy_time_ns;
+    // Those of `extents_copied` that were equal already, so that nothing was
+    // written (CLONE_GROUP_CONFIG_SKIP_EQUAL).
+    uint64_t extents_skipped;
+    // Extents that the Verify of this Clone has yet to look at; 0 if none runs.
+    uint64_t verify_extents_left;
+    // Extents that the present or last Verify of this Clone could not read. This
+    // and what follows is 0 when another Clone was verified since.
+    uint64_t verify_extents_failed;
+    // Extents that differ, as the present or last Verify of this Clone found.
+    uint64_t mismatched_extents;
+    // The lowest of them, ascending: as many as `mismatched_extents` says, at
+    // most 4. The rest is 0.
+    uint64_t first_mismatched_extents[4];
 };
 
 // What became of the I/O of an LU since it was attached.
@@ -701,6 +774,28 @@ struct clone_group_statistics {
     uint64_t cod_wait_ns_max;
     // The same, added up: divided by cod_queued, the mean.
     uint64_t cod_wait_ns_total;
+    // Extents that background copies found equal and did not write
+    // (CLONE_GROUP_CONFIG_SKIP_EQUAL). They count in `sync_extents` too.
+    uint64_t skipped_extents;
+    // Extents that Verify compared, to a result.
+    uint64_t verified_extents;
+    // Extents that Verify found to differ.
+    uint64_t mismatched_extents;
+};
+
+// What the groups of one call of clone_group_set_fracture() or
+// clone_group_set_protected_restore() share. The caller's memory; its content
+// is the library's: only clone_group_set_init() writes it. It must stay where it
+// is until the call has returned and `done` was called on every group.
+struct clone_group_set {
+    // Size of this struct as the caller knows it, in bytes.
+    uint32_t struct_size;
+    // 0.
+    uint32_t reserved;
+    // The id, as superblocks have it.
+    uint64_t id;
+    // How the set stands.
+    uint64_t opaque[4];
 };
 
 #ifdef __cplusplus
@@ -723,13 +818,15 @@ const char *clone_group_version(void);
 // The name of a status, such as "CLONE_GROUP_ERR_BUSY". Static.
 //
 // Context: any context.
-// Returns the name; for a number that is not the library's, a text that says so.
+// Returns the name; for a number that is not the library's, a text that says so; an
+// empty text in a firmware build without texts.
 const char *clone_group_status_name(int32_t status);
 
 // What a status means and what the caller can do, in one sentence. Static.
 //
 // Context: any context.
-// Returns the text; for a number that is not the library's, a text that says so.
+// Returns the text; for a number that is not the library's, a text that says so; an
+// empty text in a firmware build without texts.
 const char *clone_group_status_text(int32_t status);
 
 // Fills `config` with zeroes and its size. An older caller passes its own,
@@ -818,7 +915,9 @@ int32_t clone_group_format(struct clone_group *group,
 
 // Loads a group from the persistent area and resumes what was interrupted: a
 // restore goes on, with everything that hosts wrote (R57). Writes nothing before
-// it is done; a power loss during Recovery changes nothing (R58).
+// it is done; a power loss during Recovery changes nothing (R58). A group whose
+// set was cut short comes up with CLONE_GROUP_CONDITION_PREPARED and serves no
+// hosts before clone_group_set_resolve().
 // `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
 //
 // Context: any thread.
@@ -853,7 +952,9 @@ int32_t clone_group_close(struct clone_group *group, uint64_t tag);
 int32_t clone_group_metadata_repair(struct clone_group *group, uint64_t tag);
 
 // Makes the LU a Clone of the group. Its content counts as entirely different
-// from the Source until it was synchronized (R73).
+// from the Source until it was synchronized (R73). Allowed at any time but during
+// a restore, also while the Source is invalid. The LU must be attached; it can be
+// attached while the group runs, as long as it is no Clone.
 //
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
@@ -865,11 +966,16 @@ int32_t clone_group_clone_add(struct clone_group *group,
                               uint32_t lu,
                               uint64_t tag);
 
-// Takes the Clone out of the group. The LU and its data stay as they are.
+// Takes the Clone out of the group, in any state but one: while a restore copies
+// from it, it stays (R39; cancel or re-target the restore first). Other Clones
+// may go during a restore, and so may the last one. Hosts are held while what is
+// under way finishes. The LU and its data stay as they are; what the group knew
+// of it - that it is a point in time, its Delta Map, its label - is lost: added
+// again, it differs in every extent.
 //
 // Context: any thread.
-// Returns as clone_group_clone_add(); CLONE_GROUP_ERR_STATE while a restore runs
-// (R39).
+// Returns as clone_group_clone_add(), CLONE_GROUP_ERR_NO_LU if it is no Clone,
+// CLONE_GROUP_ERR_STATE if a restore copies from it.
 int32_t clone_group_clone_remove(struct clone_group *group,
                                  uint32_t lu,
                                  uint64_t tag);
@@ -894,7 +1000,8 @@ int32_t clone_group_synchronize(struct clone_group *group,
 // submitted after `done`, and no write without its predecessors (R55). Hosts may
 // then read and write the Clone.
 // `label`: 64 bytes that the Clone keeps (a time, a name), or NULL for zeroes.
-// `flags`: CLONE_GROUP_FRACTURE_ABANDON.
+// `flags`: 0. A Synchronization that is not finished cannot be fractured;
+// clone_group_cancel() gives it up.
 //
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
@@ -919,7 +1026,8 @@ int32_t clone_group_fracture(struct clone_group *group,
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when the
 // restore has begun, or the status of the flush or persist callback that failed
-// (nothing has changed then); or at once CLONE_GROUP_ERR_INVALID,
+// (nothing has changed then; a Source that a canceled restore left invalid is
+// valid from `done` on); or at once CLONE_GROUP_ERR_INVALID,
 // CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
 // runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
@@ -961,6 +1069,128 @@ int32_t clone_group_pause(struct clone_group *group, uint64_t tag);
 // Returns CLONE_GROUP_PENDING, `done` follows; or at once as
 // clone_group_pause().
 int32_t clone_group_resume(struct clone_group *group, uint64_t tag);
+
+// Gives the copy of or from this Clone up, for good: only a pause can be resumed.
+//
+// A Protected Restore from `lu`: the Source is left as it is, a mixture of what
+// was copied, what hosts wrote and what was there before the restore. That is no
+// rollback (R38): the Source becomes invalid, which outlives power losses and
+// close. Host requests to it, also those that wait, end with
+// CLONE_GROUP_ERR_SOURCE_INVALID, and it cannot be synchronized, until
+// clone_group_protected_restore() from any fractured Clone or
+// clone_group_source_accept(). What was submitted to an LU before finishes first.
+// The Clone is Fractured again, untouched, and its Delta Map has what was not
+// copied and what hosts wrote, so that a new restore from it copies just that.
+// Other Clones stay as they are; hosts go on with all fractured Clones. Copies
+// that wait for a flush are flushed; if that fails they count as not made.
+//
+// A Reverse Synchronization from `lu`: the Source is invalid in the same way. The
+// Clone has everything that hosts wrote and is Fractured: the point in time of
+// the cancel. Both LUs are flushed; if that fails, nothing has changed.
+//
+// A Synchronization of `lu`: the Clone becomes OutOfSync. Synchronizing it again
+// copies what is left.
+//
+// Failed and stalled extents are forgotten; a pause stays, for the copies to
+// come. CLONE_GROUP_EVENT_CANCELED follows. If power is lost before `done`, the
+// copy was canceled or it goes on.
+//
+// Context: any thread. While it waits for what is under way (an LU that hangs),
+// clone_group_abort() with its tag takes it back, and the copy goes on.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+// CLONE_GROUP_ERR_STATE (the copy came to its end first),
+// CLONE_GROUP_ERR_METADATA_FAILED or the status of the persist callback that
+// failed; or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+// CLONE_GROUP_ERR_STATE (nothing is copied to or from it), CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED (repair first).
+int32_t clone_group_cancel(struct clone_group *group,
+                           uint32_t lu,
+                           uint64_t tag);
+
+// Serves the Source again as a canceled restore, or Recovery with
+// CLONE_GROUP_RECOVER_ABANDON_RESTORE, left it: the operator takes the mixture for
+// what it is. It is flushed first. The Clones stay as they are; their Delta Maps
+// say where they differ from it. Durable at `done`;
+// CLONE_GROUP_EVENT_SOURCE_ACCEPTED follows. If power is lost before, the Source
+// is invalid still or accepted.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, or the status
+// of the flush or persist callback that failed (the Source is invalid still); or
+// at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (it is valid),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+// CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_source_accept(struct clone_group *group,
+                                  uint64_t tag);
+
+// Gives the restore that runs another Clone: from `done` on, hosts find the data
+// of the Clone `lu` on the Source. **Everything that hosts wrote since the restore
+// began is replaced by it**, acknowledged or not (R38); so is what they read of
+// the first Clone. Hosts are held meanwhile: what was submitted to an LU finishes
+// first, what waits is done on the new content. The Source is never invalid in
+// between. Only extents in which `lu` and the Source differ are copied. The first
+// Clone is Fractured again, untouched; it may be re-targeted to in turn.
+//
+// Failed and stalled extents are forgotten; a pause stays.
+// CLONE_GROUP_EVENT_SOURCE_CHANGED follows. If power is lost before `done`, the
+// restore goes on from the one Clone, with what hosts wrote, or from the other.
+//
+// Context: any thread. While it waits for what is under way,
+// clone_group_abort() with its tag takes it back, and the restore goes on from
+// the first Clone.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+// CLONE_GROUP_ERR_STATE (the restore came to its end first), or the status of the
+// flush or persist callback that failed (nothing has changed then); or at once
+// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (no
+// restore runs, it runs from `lu`, or `lu` is not fractured),
+// CLONE_GROUP_ERR_NOT_CONSISTENT (`lu` is OutOfSync), CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_retarget(struct clone_group *group,
+                             uint32_t lu,
+                             uint64_t tag);
+
+// Compares the Clone with the Source, online, wherever its Delta Map says that
+// they are equal; while it is restored from, also outside the Protected Restore
+// Map. It is background work like copies: clone_group_sync_step() does it, with
+// the part of its budget and the copy slots that copies leave; a pause holds
+// it. A host write that meets a comparison makes it count for nothing; the
+// extent is compared again, at last with writes to it held, so that hosts cause
+// no false mismatch and cannot keep it from ending. CLONE_GROUP_EVENT_MISMATCH
+// tells of each of the first 64 extents that differ, CLONE_GROUP_EVENT_VERIFIED
+// of the end; clone_group_clone_query() has the numbers. An extent that cannot
+// be read is counted, and the rest goes on.
+//
+// One Verify runs at a time; other operations go on. It ends with
+// CLONE_GROUP_ERR_CANCELED when the Clone leaves its state (but not between
+// Synchronizing and Synchronized), a restore begins or the group is closed. It
+// is not durable: after a power loss it is gone.
+// `flags`: CLONE_GROUP_VERIFY_MARK: what differs goes into the Delta Map. A
+// mirrored Clone is copied to there at once and is Synchronizing until then; a
+// fractured one by the next Synchronization or restore. A Clone that is restored
+// from is only reported on.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when it has
+// begun, or with what is said below; or at once CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_NO_LU (the number is over clones_max), CLONE_GROUP_ERR_STATE
+// (absent or OutOfSync), CLONE_GROUP_ERR_SOURCE_INVALID,
+// CLONE_GROUP_ERR_NOT_SUPPORTED (the copy buffer has no two halves),
+// CLONE_GROUP_ERR_BUSY (a Verify or another operation runs),
+// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
+// CLONE_GROUP_ERR_METADATA_FAILED (with CLONE_GROUP_VERIFY_MARK).
+int32_t clone_group_verify(struct clone_group *group,
+                           uint32_t lu,
+                           uint32_t flags,
+                           uint64_t tag);
+
+// Ends the Verify that runs. CLONE_GROUP_EVENT_VERIFIED follows with
+// CLONE_GROUP_ERR_CANCELED when its reads are over.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK; or at once
+// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (none runs),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
+int32_t clone_group_verify_stop(struct clone_group *group, uint64_t tag);
 
 // Reads blocks of the Source, of a fractured Clone or of the Clone that is being
 // restored from.
@@ -1098,7 +1328,8 @@ int32_t clone_group_lu_query(struct clone_group *group,
 // Counters since create.
 //
 // Context: any thread; also from callbacks.
-// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, or CLONE_GROUP_ERR_NOT_SUPPORTED
+// (a firmware build without queries).
 int32_t clone_group_statistics_query(struct clone_group *group,
                                      struct clone_group_statistics *statistics);
 
@@ -1109,7 +1340,8 @@ int32_t clone_group_statistics_query(struct clone_group *group,
 // Context: any thread; also from callbacks.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
 // `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
-// CLONE_GROUP_ERR_NO_LU. Nothing is written on an error.
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without
+// queries). Nothing is written on an error.
 int32_t clone_group_map_read(struct clone_group *group,
                              uint32_t map,
                              uint32_t lu,
@@ -1117,6 +1349,105 @@ int32_t clone_group_map_read(struct clone_group *group,
                              uint64_t extent_count,
                              uint8_t *bits,
                              uint64_t bits_bytes);
+
+// Fills `set` for one call of clone_group_set_fracture() or
+// clone_group_set_protected_restore(). `id` names the set in the superblocks: not
+// 0, and another one for every set, also after a restart (a time, a counter, a
+// random number).
+//
+// Context: any context.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
+// CLONE_GROUP_ERR_STRUCT_SIZE (the caller's struct is smaller than the library's).
+int32_t clone_group_set_init(struct clone_group_set *set,
+                             uint32_t struct_size,
+                             uint64_t id);
+
+// Fractures a Clone of each group at one point in time: what
+// clone_group_fracture() does, for `count` groups, of which `lus[i]` is the Clone
+// of `groups[i]`. No write is in any of the Clones without those that were
+// acknowledged, to any of the groups, before it was submitted: the Clones of a
+// database on several LUs fit together, also after a power loss in the middle
+// (R77). `label` (64 bytes, or NULL for zeroes) and `tag` are those of every
+// group.
+//
+// Each group is polled as always, by whichever thread. It holds its hosts from
+// the moment at which it begins until the last group got as far, so poll all of
+// them; a group that waits for the others returns CLONE_GROUP_MORE from its
+// polls. clone_group_abort() with the tag, on any of the groups, gives the whole
+// set up, unless it is decided.
+//
+// Each group calls `done` once. CLONE_GROUP_OK on one of them means that the set
+// is committed, and any error but those of metadata that it failed and nothing
+// changed on any group. CLONE_GROUP_ERR_CANCELED says that another group failed,
+// or that it was aborted. If a metadata write fails, what the area says is
+// unknown (R33), and
+// - before the decision, the set fails: this group refuses host writes until
+//   clone_group_metadata_repair(), the others go on;
+// - after it, the group that could not write it down serves no hosts:
+//   CLONE_GROUP_CONDITION_PREPARED, and CLONE_GROUP_EVENT_PREPARED. Repair its
+//   metadata, then resolve it.
+//
+// After a power loss, Recovery brings groups up that are prepared
+// (CLONE_GROUP_CONDITION_PREPARED): see clone_group_set_resolve(). Begin no other
+// set with one of these groups before all of them are resolved.
+//
+// A group that is destroyed before it called `done` fails the set likewise.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows on every group; or at once, and no
+// `done` follows on any of them, CLONE_GROUP_ERR_INVALID (also: `count` over
+// CLONE_GROUP_SET_GROUPS_MAX, a group named twice, a set that was used before or
+// whose id a group knows already), CLONE_GROUP_ERR_STRUCT_SIZE (`set` was not
+// filled), or the first status with which a group refused, as
+// clone_group_fracture(): CLONE_GROUP_ERR_BUSY and so on. The set may be used
+// again then.
+int32_t clone_group_set_fracture(struct clone_group *const *groups,
+                                 const uint32_t *lus,
+                                 uint32_t count,
+                                 struct clone_group_set *set,
+                                 const uint8_t *label,
+                                 uint64_t tag);
+
+// Begins a Protected Restore of each group at one point in time: what
+// clone_group_protected_restore() does, for `count` groups, each from the Clone
+// `lus[i]`. No write that hosts submit after one of the restores began is lost to
+// another one that begins later, also after a power loss in the middle (R77).
+// Nothing is copied before the set is committed.
+//
+// All else as clone_group_set_fracture().
+//
+// Context: any thread.
+// Returns as clone_group_set_fracture(), with the statuses of
+// clone_group_protected_restore().
+int32_t clone_group_set_protected_restore(struct clone_group *const *groups,
+                                          const uint32_t *lus,
+                                          uint32_t count,
+                                          struct clone_group_set *set,
+                                          uint64_t tag);
+
+// Tells a prepared group (CLONE_GROUP_CONDITION_PREPARED) how its set ended, after
+// all groups of the set were recovered and those that lived on called `done`.
+// The rule: if each of them is prepared for this `set_id` or has committed it
+// (the same `set_id` without the condition), `commit` is 1 for all that are
+// prepared, else it is 0 for all of them. The rule gives the same answer after
+// another power loss.
+//
+// Until then the group refuses host requests and operations with
+// CLONE_GROUP_ERR_PREPARED, but clone_group_close() and
+// clone_group_metadata_repair(). With 1 the change is made that was prepared, with
+// 0 the group goes on as if nothing had been asked for.
+// CLONE_GROUP_EVENT_SET_RESOLVED follows.
+//
+// Context: any thread.
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, or the status
+// of the persist callback that failed (the group is prepared still: repair, then
+// resolve it again); or at once CLONE_GROUP_ERR_INVALID (also: `commit` is
+// neither 0 nor 1), CLONE_GROUP_ERR_STATE (not prepared),
+// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
+// CLONE_GROUP_ERR_METADATA_FAILED.
+int32_t clone_group_set_resolve(struct clone_group *group,
+                                uint32_t commit,
+                                uint64_t tag);
 
 #if !defined(CLONE_GROUP_NO_BARE_NAMES)
 // clone_group_host_write() under its short name.

@@ -7,10 +7,10 @@
 //!                        ^  ^                      |   ^                    |     |
 //!                        |  `----------------------'   |                    |     | fracture
 //!                        |    a leg failed, or         |  synchronize       |     v
-//!                        |    fractured too early      `----------------- Fractured <---.
+//!                        |    canceled                 `----------------- Fractured <---.
 //!                        |                                                  |           |
-//!                        `--- a leg failed (R52) ---------------------------'  restore  | restored
-//!                             (from Synchronized)                           v           |
+//!                        `--- a leg failed (R52) ---------------------------'  restore  | restored, canceled,
+//!                             (from Synchronized)                           v           | re-targeted (R38)
 //!                                                                        Restoring -----'
 //!
 //!   Fractured --> ReverseSynchronizing --> Synchronized
@@ -18,6 +18,7 @@
 
 use crate::delta_map::DeltaMap;
 use crate::geometry::{Extent, ExtentRange};
+use crate::set::Prepared;
 
 /// State of a Clone. The numbers are those of the C ABI and of the superblock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -99,6 +100,8 @@ pub struct CloneRecord {
     pub identity: [u8; 16],
     /// What the fracture was given.
     pub label: [u8; 64],
+    /// What becomes of it if the set commits (R77).
+    pub prepared: Option<Prepared>,
 }
 
 impl Default for CloneRecord {
@@ -110,6 +113,7 @@ impl Default for CloneRecord {
             synced_below: 0,
             identity: [0; 16],
             label: [0; 64],
+            prepared: None,
         }
     }
 }
@@ -131,8 +135,10 @@ pub struct Clone<'a> {
     pub copy_total: u64,
     /// When it began.
     pub copy_began_ns: u64,
-    /// How long it took; 0 while it goes on.
+    /// How long the last one that was finished took.
     pub copy_took_ns: u64,
+    /// Those of them that were equal already, and were not written.
+    pub skipped: u64,
     /// Extents that failed in this pass.
     pub failed_extents: u64,
     /// The lowest of them.

@@ -125,6 +125,9 @@ impl Group<'_> {
 
     /// Whether hosts may do this to the LU in its present state.
     fn check_access(&self, operation: HostOperation, lu: u32) -> Result<(), Error> {
+        if self.record.prepared {
+            return Err(Error::Prepared);
+        }
         if lu == SOURCE {
             return if self.record.source_invalid { Err(Error::SourceInvalid) } else { Ok(()) };
         }
@@ -326,10 +329,10 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, CloneState::is_tracked) {
             let added = self.clone(lu).delta.bits.set_range(asked.extents);
-            set = set.saturating_add(if self.config.map_per_clone { added } else { 0 });
-            from = lu.saturating_add(1);
+            set = set.wrapping_add(if self.config.map_per_clone { added } else { 0 });
+            from = lu.wrapping_add(1);
         }
-        set = set.saturating_add(self.set_intents(asked.extents));
+        set = set.wrapping_add(self.set_intents(asked.extents));
         let verdict = self.wait_for_pages(asked.extents, set);
         if verdict.is_none() && overwrite.is_empty() {
             self.persistent.let_pass(asked.extents);
@@ -361,9 +364,8 @@ impl Group<'_> {
         let mut rest = extents;
         while !rest.is_empty() {
             let end = delta.next_set_in(rest).unwrap_or(rest.end);
-            set =
-                set.saturating_add(self.protected_restore.bits.set_range(ExtentRange::new(rest.first, end)));
-            rest.first = Extent(end.0.saturating_add(1));
+            set = set.wrapping_add(self.protected_restore.bits.set_range(ExtentRange::new(rest.first, end)));
+            rest.first = Extent(end.0.wrapping_add(1));
         }
         set
     }
@@ -391,7 +393,7 @@ impl Group<'_> {
             self.sweeper.request();
         }
         // One that is larger than the bound is not held: nothing would come of it.
-        let over = intents.saturating_add(extents.count()) > max && extents.count() <= max;
+        let over = intents.wrapping_add(extents.count()) > max && extents.count() <= max;
         over && self.state == GroupState::Ready
             && !self.persistent.bits.all_set(extents)
             && !self.sweeper.fruitless
@@ -457,12 +459,12 @@ impl Group<'_> {
 
     /// I/O slots that host requests leave to the engines and to metadata (R76).
     fn reserved_ios(&self) -> u32 {
-        let engines = self.config.copies_max.saturating_add(self.config.page_writes_max);
-        engines.saturating_add(self.config.lus()).saturating_add(3)
+        let engines = self.config.copies_max.wrapping_add(self.config.page_writes_max);
+        engines.wrapping_add(self.config.lus()).wrapping_add(3)
     }
 
     fn has_host_ios(&self, count: u32) -> bool {
-        self.free_ios() >= count.saturating_add(self.reserved_ios())
+        self.free_ios() >= count.wrapping_add(self.reserved_ios())
     }
 
     pub(crate) fn begin_read(&mut self, request: u16, lu: u32) {
@@ -471,7 +473,7 @@ impl Group<'_> {
         }
         let redirected = self.requests[request].lu == SOURCE && lu != SOURCE;
         self.requests[request].redirected = redirected;
-        self.redirected = self.redirected.saturating_add(u32::from(redirected));
+        self.redirected = self.redirected.wrapping_add(u32::from(redirected));
         add(&mut self.statistics.redirected_reads, u64::from(redirected));
         self.begin_legs(request);
         self.add_leg(request, IoOperation::Read, lu);
@@ -481,12 +483,12 @@ impl Group<'_> {
     fn begin_write(&mut self, request: u16, operation: IoOperation, mirror: Mirror) {
         let asked = self.requests[request];
         let mirrors = u32::from(mirror == Mirror::Clones) * self.config.clones_max;
-        if !self.has_host_ios(mirrors.saturating_add(1)) {
+        if !self.has_host_ios(mirrors.wrapping_add(1)) {
             self.requests[request].overwrite = ExtentRange::default();
             return self.wait(request, Why::Slots);
         }
         if !asked.overwrite.is_empty() {
-            self.overwriting = self.overwriting.saturating_add(1);
+            self.overwriting = self.overwriting.wrapping_add(1);
         }
         self.begin_legs(request);
         self.add_leg(request, operation, asked.lu);
@@ -494,7 +496,7 @@ impl Group<'_> {
         while let Some(lu) =
             self.next_clone(from, CloneState::shares_writes).filter(|_| mirror == Mirror::Clones)
         {
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
             if self.takes_part(lu, asked.extents) {
                 self.requests[request].mirrored = true;
                 self.add_leg(request, operation, lu);
@@ -506,6 +508,8 @@ impl Group<'_> {
         if asked.lu == SOURCE {
             // A copy that overlaps this write has to be made again (R44).
             self.scoreboard.collide(asked.extents);
+        } else {
+            self.scoreboard.collide_clone(asked.lu, asked.extents);
         }
         self.send_legs(request);
     }
@@ -513,7 +517,7 @@ impl Group<'_> {
     fn begin_legs(&mut self, request: u16) {
         self.dequeue(request);
         self.requests[request].stage = RequestStage::Submitted;
-        self.submitted = self.submitted.saturating_add(1);
+        self.submitted = self.submitted.wrapping_add(1);
     }
 
     fn add_leg(&mut self, request: u16, operation: IoOperation, lu: u32) {
@@ -532,8 +536,8 @@ impl Group<'_> {
             ..Io::default()
         };
         let slot = self.new_io(io);
-        self.requests[request].first_leg = slot.saturating_add(1);
-        self.requests[request].legs = asked.legs.saturating_add(1);
+        self.requests[request].first_leg = slot.wrapping_add(1);
+        self.requests[request].legs = asked.legs.wrapping_add(1);
     }
 
     /// An attended request is issued by its caller, another one by the poll.
@@ -577,6 +581,7 @@ impl Group<'_> {
     // ------------------------------------------------------------------- queue
 
     /// Looks at every request that waits, in order, if anything happened that may let one go on.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_queue(&mut self) {
         if !core::mem::take(&mut self.queue.changed) {
             return;
@@ -663,15 +668,8 @@ impl Group<'_> {
             let mut from = 1;
             while let Some(lu) = self.next_clone(from, CloneState::shares_writes) {
                 self.distrust(lu, asked.extents);
-                from = lu.saturating_add(1);
+                from = lu.wrapping_add(1);
             }
-        }
-        if asked.stale && asked.status == error::OK {
-            self.submitted = self.submitted.saturating_sub(1);
-            self.requests[request].stale = false;
-            self.wait(request, Why::Copy);
-            self.queue.push(&mut self.requests, request);
-            return;
         }
         if asked.overwrite.is_empty() {
             self.submitted = self.submitted.saturating_sub(1);

@@ -10,7 +10,7 @@
 
 use crate::clone::CloneState;
 use crate::error::{self, Error};
-use crate::group::{Group, GroupState, SOURCE};
+use crate::group::{Group, GroupState, SLICES_MAX, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
@@ -36,6 +36,19 @@ pub struct Close {
     error: Option<Error>,
 }
 
+impl Close {
+    /// The number of its stage, and how far it is in it.
+    pub fn position(&self) -> (u8, u64) {
+        match self.stage {
+            CloseStage::Finishing => (0, 0),
+            CloseStage::Flushing(_) => (1, 0),
+            CloseStage::Sweeping(page) => (2, page),
+            CloseStage::Pages => (3, 0),
+            CloseStage::Committing => (4, 0),
+        }
+    }
+}
+
 impl Group<'_> {
     pub(crate) fn begin_close(&mut self, tag: u64) {
         self.enter(GroupState::Closing);
@@ -43,6 +56,7 @@ impl Group<'_> {
         self.activity = Activity::Close(Close { stage: CloseStage::Finishing, tag, error: None });
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_close(&mut self, mut close: Close, buffers: &mut dyn MetadataBuffers) {
         match close.stage {
             CloseStage::Finishing => {
@@ -61,8 +75,11 @@ impl Group<'_> {
             CloseStage::Sweeping(page)
                 if page < self.pages() && close.error.is_none() && !self.metadata_failed =>
             {
-                self.clear_intents_of(page);
-                close.stage = CloseStage::Sweeping(page.saturating_add(1));
+                // A page is a slice for each of its bits: one in a poll.
+                if self.may_walk(SLICES_MAX) {
+                    self.clear_intents_of(page);
+                    close.stage = CloseStage::Sweeping(page.wrapping_add(1));
+                }
             }
             CloseStage::Sweeping(_) => close.stage = CloseStage::Pages,
             CloseStage::Pages if self.metadata_failed => {

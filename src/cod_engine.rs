@@ -23,14 +23,14 @@ impl Group<'_> {
             let Some(first) = self.next_need(ExtentRange::new(from, extents.end)) else {
                 return;
             };
-            from = Extent(first.0.saturating_add(1));
+            from = Extent(first.0.wrapping_add(1));
             if !self.may_cod(request, first) {
                 continue;
             }
             let mut run = ExtentRange::one(first);
             let most = if self.cod_single.contains(first) { 1 } else { self.run_max() };
             while run.count() < most && run.end < extents.end && self.may_cod(request, run.end) {
-                run.end = Extent(run.end.0.saturating_add(1));
+                run.end = Extent(run.end.0.wrapping_add(1));
             }
             from = run.end;
             // A write sets P next, for which the copy must be durable (R5): better at once than by a flush. A

@@ -34,7 +34,7 @@ impl CodQueue {
 
     /// Puts a request at the end.
     pub fn push(&mut self, requests: &mut Table<'_, Request>, request: u16) {
-        let number = request.saturating_add(1);
+        let number = request.wrapping_add(1);
         requests[request].in_queue = true;
         requests[request].queue_next = 0;
         requests[request].queue_previous = self.tail;
@@ -43,7 +43,7 @@ impl CodQueue {
             None => self.head = number,
         }
         self.tail = number;
-        self.len = self.len.saturating_add(1);
+        self.len = self.len.wrapping_add(1);
     }
 
     /// Takes a request out.
@@ -67,7 +67,7 @@ impl CodQueue {
         let mut depth: u32 = 0;
         let mut at = self.first();
         while let Some(request) = at {
-            depth = depth.saturating_add(u32::from(waits(requests[request].stage)));
+            depth = depth.wrapping_add(u32::from(waits(requests[request].stage)));
             at = self.next(requests, request);
         }
         depth

@@ -8,6 +8,9 @@
 //!             |       (exclusive)    ^  piece by piece
 //!             `----------------------'
 //! ```
+//!
+//! A copy that compares before it writes, and a run of Verify, which never writes, read a second LU and wait for
+//! the comparison between Reading and Writing.
 
 use crate::geometry::{Block, BlockRange, Extent, ExtentRange};
 use crate::table::Table;
@@ -27,6 +30,10 @@ pub enum CopyStage {
     Reading,
     /// A piece is written.
     Writing,
+    /// Both LUs were read; the driver is to compare what they hold.
+    Comparable,
+    /// The driver compares.
+    Comparing,
 }
 
 /// Which engine copies.
@@ -37,7 +44,12 @@ pub enum CopyEngine {
     Sync,
     /// The COD Engine.
     Cod,
+    /// Verify: two LUs are read and compared, none is written.
+    Verify,
 }
+
+/// No LU: what a run of Verify writes.
+pub const NO_LU: u32 = u32::MAX;
 
 /// A run of extents that is being copied.
 #[derive(Clone, Copy, Default)]
@@ -67,6 +79,18 @@ pub struct Copy {
     pub singly: ExtentRange,
     /// A flush of its target failed meanwhile: pieces of it may be lost, so it counts as not made (R24).
     pub spoiled: bool,
+    /// A second LU is read, into the second half of the buffer, and compared before anything is written.
+    pub compare: bool,
+    /// That LU.
+    pub with: u32,
+    /// Some piece was not equal, and was written.
+    pub written: bool,
+    /// Verify: the run as it was claimed; `extents` is the part of it that is being compared.
+    pub run: ExtentRange,
+    /// Verify: extents of the run that are compared alone: bit 0 is the first one.
+    pub alone: u64,
+    /// Verify: how often the extent that is compared alone collided.
+    pub collisions: u32,
 }
 
 impl Copy {
@@ -81,17 +105,31 @@ pub struct CodScoreboard<'a> {
     /// The copies.
     pub copies: Table<'a, Copy>,
     active: u32,
+    /// Those of them that only compare.
+    verifying: u32,
+    /// Copies in the stage Comparable.
+    comparable: u32,
 }
 
 impl<'a> CodScoreboard<'a> {
     /// An empty one.
     pub fn new(copies: &'a mut [Copy]) -> CodScoreboard<'a> {
-        CodScoreboard { copies: Table::new(copies), active: 0 }
+        CodScoreboard { copies: Table::new(copies), active: 0, verifying: 0, comparable: 0 }
     }
 
     /// Number of copies under way.
     pub fn active(&self) -> u32 {
         self.active
+    }
+
+    /// Number of runs under way that are only compared.
+    pub fn verifying(&self) -> u32 {
+        self.verifying
+    }
+
+    /// Number of copies under way that write.
+    pub fn copying(&self) -> u32 {
+        self.active.saturating_sub(self.verifying)
     }
 
     /// Number of copies that may be under way.
@@ -124,12 +162,20 @@ impl<'a> CodScoreboard<'a> {
     pub fn claim(&mut self, copy: Copy) -> Option<u16> {
         let (number, slot) = self.copies.iter_mut().find(|(_, slot)| slot.stage == CopyStage::Free)?;
         *slot = copy;
-        self.active = self.active.saturating_add(1);
+        self.active = self.active.wrapping_add(1);
+        if copy.engine == CopyEngine::Verify {
+            self.verifying = self.verifying.saturating_add(1);
+        } else {
+            // What is copied now cannot be compared now, though the Delta Map may say so again when both are over.
+            self.collide_verify(copy.extents, |_| true);
+        }
         Some(number)
     }
 
     /// Releases the extents of a copy that is over.
     pub fn release(&mut self, copy: u16) {
+        let verify = self.copies[copy].engine == CopyEngine::Verify;
+        self.verifying = self.verifying.saturating_sub(u32::from(verify));
         self.copies[copy] = Copy::default();
         self.active = self.active.saturating_sub(1);
     }
@@ -156,6 +202,40 @@ impl<'a> CodScoreboard<'a> {
                 copy.collided |= run_bits(copy.extents, extents);
             }
         }
+    }
+
+    /// A host write to these extents of a Clone is being submitted: who compares them has to do it again. No copy
+    /// reads or writes a Clone that hosts write.
+    pub fn collide_clone(&mut self, clone: u32, extents: ExtentRange) {
+        self.collide_verify(extents, |with| with == clone);
+    }
+
+    fn collide_verify(&mut self, extents: ExtentRange, of: impl Fn(u32) -> bool) {
+        if self.verifying == 0 {
+            return;
+        }
+        for (_, copy) in self.copies.iter_mut() {
+            if copy.engine == CopyEngine::Verify && copy.stage != CopyStage::Free && of(copy.with) {
+                copy.collided |= run_bits(copy.extents, extents);
+            }
+        }
+    }
+
+    /// Both LUs were read: the copy waits for the comparison.
+    pub fn let_compare(&mut self, copy: u16) {
+        self.copies[copy].stage = CopyStage::Comparable;
+        self.comparable = self.comparable.saturating_add(1);
+    }
+
+    /// Takes a copy that waits for the comparison.
+    pub fn take_comparable(&mut self) -> Option<u16> {
+        if self.comparable == 0 {
+            return None;
+        }
+        let (number, copy) = self.copies.iter_mut().find(|(_, copy)| copy.stage == CopyStage::Comparable)?;
+        copy.stage = CopyStage::Comparing;
+        self.comparable = self.comparable.saturating_sub(1);
+        Some(number)
     }
 }
 

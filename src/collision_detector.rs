@@ -13,25 +13,26 @@ use crate::geometry::Extent;
 
 /// Extents whose copies collided lately. When the table is full, a further one is not counted until there is
 /// room: those in it are copied after `recopies_max` passes at the latest, so the end comes later, but it comes.
-const HOT_MAX: usize = 32;
+pub const HOT_MAX: usize = 32;
 
+/// An extent that collided.
 #[derive(Clone, Copy, Default)]
-struct Hot {
+pub struct Hot {
     lu: u32,
     extent: Extent,
     collisions: u32,
 }
 
 /// How often which extents collided.
-pub struct CollisionDetector {
-    hot: [Hot; HOT_MAX],
+pub struct CollisionDetector<'a> {
+    hot: &'a mut [Hot],
     recopies_max: u32,
 }
 
-impl CollisionDetector {
+impl<'a> CollisionDetector<'a> {
     /// No collisions so far.
-    pub fn new(recopies_max: u32) -> CollisionDetector {
-        CollisionDetector { hot: [Hot::default(); HOT_MAX], recopies_max }
+    pub fn new(hot: &'a mut [Hot], recopies_max: u32) -> CollisionDetector<'a> {
+        CollisionDetector { hot, recopies_max }
     }
 
     /// The copy of this extent onto this LU collided.

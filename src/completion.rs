@@ -38,7 +38,7 @@ pub struct Completions<'a> {
 
 /// Words of the bitmap for so many slots.
 pub fn words_needed(slots: usize) -> usize {
-    slots.div_ceil(64).saturating_mul(64 / size_of::<usize>() / 8).max(1)
+    slots.div_ceil(64).wrapping_mul(64 / size_of::<usize>() / 8).max(1)
 }
 
 impl<'a> Completions<'a> {
@@ -103,7 +103,7 @@ impl<'a> Completions<'a> {
             if bits != 0 {
                 let bit = index(u64::from(bits.trailing_zeros()));
                 word.fetch_and(!(1 << bit), Ordering::AcqRel);
-                return Some(slot(number.saturating_mul(WORD_BITS).saturating_add(bit)));
+                return Some(slot(number.wrapping_mul(WORD_BITS).wrapping_add(bit)));
             }
         }
         None

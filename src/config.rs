@@ -41,6 +41,8 @@ pub struct Config {
     pub recopies_max: u32,
     /// Identity of the group.
     pub group_id: [u8; 16],
+    /// Background copies read their target too, and do not write what is equal.
+    pub skip_equal: bool,
 }
 
 /// What the controller's callbacks can do.
@@ -73,14 +75,22 @@ impl Config {
             buffer >= block && buffer <= 16 << 20 && buffer & block.wrapping_sub(1) == 0,
             align.is_power_of_two() && (8..=65536).contains(&align),
             unit.is_power_of_two() && (512..=65536).contains(&unit),
+            !self.skip_equal || self.half_buffer_bytes() > 0,
             self.page_bytes.is_power_of_two() && self.page_bytes >= unit && self.page_bytes <= 65536,
         ];
         if limits.contains(&false) { Err(Error::Invalid) } else { Ok(()) }
     }
 
+    /// Bytes of a half of a copy buffer, for comparisons: whole blocks, and both halves aligned. 0 if there are no
+    /// such halves.
+    pub fn half_buffer_bytes(&self) -> u32 {
+        let unit = self.geometry.block_bytes().max(self.buffer_align_bytes);
+        self.copy_buffer_bytes >> 1 & !unit.wrapping_sub(1)
+    }
+
     /// Number of LUs, the Source among them.
     pub fn lus(&self) -> u32 {
-        self.clones_max.saturating_add(1)
+        self.clones_max.wrapping_add(1)
     }
 
     /// Columns of a map page: the Delta Maps, or the one that serves them all, then the Protected Restore Map.
@@ -123,7 +133,7 @@ impl Layout {
         let pages = count(words.div_ceil(page_words.get().max(1)));
         let unit = u64::from(config.persist_unit_bytes);
         let superblock_bytes = superblock::bytes_needed(config.clones_max);
-        let superblock_bytes = superblock_bytes.saturating_add(unit - 1) & !(unit - 1);
+        let superblock_bytes = superblock_bytes.wrapping_add(unit - 1) & !(unit - 1);
         Ok(Layout { superblock_bytes, page_bytes, page_words, pages })
     }
 
@@ -160,27 +170,27 @@ impl Layout {
 
     /// The extents of a page, up to the end of the last page.
     pub fn extents_of(&self, page: u64) -> ExtentRange {
-        let first = page.saturating_mul(self.page_extents());
-        ExtentRange::new(Extent(first), Extent(first.saturating_add(self.page_extents())))
+        let first = page.wrapping_mul(self.page_extents());
+        ExtentRange::new(Extent(first), Extent(first.wrapping_add(self.page_extents())))
     }
 
     /// Size of the persistent area.
     pub fn area_bytes(&self) -> u64 {
-        self.region_bytes().saturating_mul(2)
+        self.region_bytes().wrapping_mul(2)
     }
 
     /// Where a superblock slot lies.
     pub fn superblock_at(&self, slot: u8) -> Bytes {
-        Bytes(self.region_bytes().saturating_mul(u64::from(slot)))
+        Bytes(self.region_bytes().wrapping_mul(u64::from(slot)))
     }
 
     /// Where a copy of a page lies.
     pub fn page_at(&self, page: u64, slot: u8) -> Bytes {
-        let inside = self.superblock_bytes.saturating_add(page.saturating_mul(self.page_bytes));
-        Bytes(self.region_bytes().saturating_mul(u64::from(slot)).saturating_add(inside))
+        let inside = self.superblock_bytes.wrapping_add(page.wrapping_mul(self.page_bytes));
+        Bytes(self.region_bytes().wrapping_mul(u64::from(slot)).wrapping_add(inside))
     }
 
     fn region_bytes(&self) -> u64 {
-        self.superblock_bytes.saturating_add(self.pages.saturating_mul(self.page_bytes))
+        self.superblock_bytes.wrapping_add(self.pages.wrapping_mul(self.page_bytes))
     }
 }

@@ -47,16 +47,17 @@ impl Group<'_> {
                 if self.clone(lu).delta.bits.set_range(extents) > 0 {
                     self.save_later(extents);
                 }
-                next = lu.saturating_add(1);
+                next = lu.wrapping_add(1);
             }
         }
         self.begin_pieces(number);
     }
 
     /// Begins to read, unless host writes under way have to finish first (R46).
-    fn begin_pieces(&mut self, number: u16) {
-        let extents = self.scoreboard.copies[number].extents;
-        let under_way = self.writes_under_way(extents);
+    pub(crate) fn begin_pieces(&mut self, number: u16) {
+        let copy = self.scoreboard.copies[number];
+        let also = if copy.engine == CopyEngine::Verify { copy.with } else { SOURCE };
+        let under_way = self.writes_under_way(copy.extents, also);
         if self.scoreboard.copies[number].exclusive && under_way != 0 {
             return;
         }
@@ -64,14 +65,14 @@ impl Group<'_> {
         self.next_piece(number);
     }
 
-    /// Extents of a run that a host write to the Source is changing now (R44, first half).
-    fn writes_under_way(&self, run: ExtentRange) -> u64 {
+    /// Extents of a run that a host write to the Source, or to this LU, is changing now (R44, first half).
+    fn writes_under_way(&self, run: ExtentRange, also: u32) -> u64 {
         if self.submitted == 0 {
             return 0;
         }
         let writes = self.requests.iter().filter(|(_, request)| {
             request.stage == RequestStage::Submitted
-                && request.lu == SOURCE
+                && (request.lu == SOURCE || request.lu == also)
                 && request.operation.changes_blocks()
         });
         writes.fold(0, |bits, (_, request)| bits | run_bits(run, request.extents))
@@ -83,21 +84,27 @@ impl Group<'_> {
             return;
         }
         for number in 0..crate::geometry::slot(self.scoreboard.copies.len()) {
-            if self.scoreboard.copies[number].stage == CopyStage::Draining && self.free_ios() > 0 {
+            let copy = self.scoreboard.copies[number];
+            if copy.engine == CopyEngine::Verify && !self.is_worth_waiting(number) {
+                continue;
+            }
+            if copy.stage == CopyStage::Draining && self.free_ios() > 0 {
                 self.begin_pieces(number);
             }
         }
     }
 
-    fn next_piece(&mut self, number: u16) {
+    pub(crate) fn next_piece(&mut self, number: u16) {
         let copy = self.scoreboard.copies[number];
-        let offload = self.capabilities.copy;
+        let offload = self.capabilities.copy && !copy.compare;
         let most = if offload {
             copy.end.0
+        } else if copy.compare {
+            self.half_buffer_blocks()
         } else {
             self.geometry().blocks_in(u64::from(self.config.copy_buffer_bytes))
         };
-        let end = Block(copy.piece.end.0.saturating_add(most).min(copy.end.0));
+        let end = Block(copy.piece.end.0.wrapping_add(most).min(copy.end.0));
         let piece = BlockRange { first: copy.piece.end, end };
         self.scoreboard.copies[number].piece = piece;
         self.scoreboard.copies[number].stage = CopyStage::Reading;
@@ -110,7 +117,7 @@ impl Group<'_> {
         }
     }
 
-    fn copy_io(&self, number: u16, operation: IoOperation, lu: u32) -> Io {
+    pub(crate) fn copy_io(&self, number: u16, operation: IoOperation, lu: u32) -> Io {
         let copy = &self.scoreboard.copies[number];
         let reads = operation == IoOperation::Read;
         let urgent = copy.engine == CopyEngine::Cod;
@@ -131,7 +138,15 @@ impl Group<'_> {
         if status != error::OK {
             return self.copy_failed(number, io.lu, status);
         }
+        if self.scoreboard.copies[number].compare {
+            return self.read_other(number);
+        }
+        self.write_piece(number);
+    }
+
+    pub(crate) fn write_piece(&mut self, number: u16) {
         self.scoreboard.copies[number].stage = CopyStage::Writing;
+        self.scoreboard.copies[number].written = true;
         let to = self.scoreboard.copies[number].to;
         let io = self.copy_io(number, IoOperation::Write, to);
         self.start_io(io);
@@ -196,7 +211,10 @@ impl Group<'_> {
 
     fn count_copied(&mut self, copy: &Copy, clone: u32, extents: u64) {
         let counted = &mut self.clone_mut(clone).copied;
-        *counted = counted.saturating_add(extents);
+        *counted = counted.wrapping_add(extents);
+        if copy.compare && !copy.written {
+            self.count_skipped(clone, extents);
+        }
         if copy.engine == CopyEngine::Cod {
             add(&mut self.statistics.cod_extents, extents);
         } else {
@@ -209,12 +227,16 @@ impl Group<'_> {
     /// The extents stay as they were: to be copied (R15, R61, R62).
     fn copy_failed(&mut self, number: u16, lu: u32, status: i32) {
         let copy = self.scoreboard.copies[number];
+        if copy.engine == CopyEngine::Verify {
+            return self.verify_read_failed(number, status);
+        }
         self.scoreboard.release(number);
         self.queue.changed = true;
         let value = copy.extents.first.0;
         match copy.engine {
             CopyEngine::Cod => self.cod_failed(copy.extents, status),
             CopyEngine::Sync => self.sync_failed(&copy),
+            CopyEngine::Verify => {}
         }
         // A run is tried again extent by extent: then the event names the one that is bad (R61).
         if copy.extents.count() == 1 {
@@ -235,7 +257,7 @@ impl Group<'_> {
     /// Flushes copied extents when there are many, or when nothing else is left to do.
     pub(crate) fn advance_copy_flush(&mut self) {
         let many = self.protected_restore.unflushed() >= UNFLUSHED_MAX >> 1;
-        let last = self.scoreboard.active() == 0 && !self.has_need();
+        let last = self.scoreboard.copying() == 0 && !self.has_need();
         if many || last {
             self.want_copy_flush();
         }
@@ -259,7 +281,7 @@ impl Group<'_> {
             if !self.source_is_owned(extent) {
                 return Some(extent);
             }
-            let behind = Extent(extent.0.saturating_add(1));
+            let behind = Extent(extent.0.wrapping_add(1));
             rest.first = self.scoreboard.owned_until(SOURCE, extent).unwrap_or(behind);
         }
         None

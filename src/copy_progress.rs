@@ -49,12 +49,17 @@ impl Group<'_> {
             return;
         };
         let left = self.clone(from).delta.bits.count();
-        let over = left == 0 && self.scoreboard.active() == 0;
+        let over = left == 0 && self.scoreboard.copying() == 0;
         if self.saved_left.saturating_sub(left) < bound && !over {
             return;
         }
         if self.config.map_per_clone {
             self.persistent.save_later();
+            if self.persistent.has_later() {
+                // The next slice.
+                self.queue.changed = true;
+                return;
+            }
         } else if !over && self.clones_where(|state| state != CloneState::Absent).count() == 1 {
             let page = |extent| self.persistent.layout().page_of(Extent(extent));
             self.sweeper.request_pages(page(self.swept_below), page(self.clone(from).cursor));

@@ -17,12 +17,7 @@ pub struct DeltaMap<'a> {
     pub inherits_again: bool,
 }
 
-impl<'a> DeltaMap<'a> {
-    /// The Delta Map over this storage.
-    pub fn new(bits: ExtentMap<'a>) -> DeltaMap<'a> {
-        DeltaMap { bits, inherits_intent: false, inherits_again: false }
-    }
-
+impl DeltaMap<'_> {
     /// Whether the Clone surely equals the Source.
     pub fn is_empty(&self) -> bool {
         self.bits.is_empty() && !self.inherits_intent

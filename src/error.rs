@@ -4,11 +4,7 @@
 use core::ffi::CStr;
 
 /// The version of the library.
-pub const VERSION: &CStr =
-    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-        Ok(version) => version,
-        Err(_) => c"",
-    };
+pub const VERSION: &CStr = c_text(concat!(env!("CARGO_PKG_VERSION"), "\0"));
 
 /// Done (`CLONE_GROUP_OK`).
 pub const OK: i32 = 0;
@@ -48,26 +44,32 @@ macro_rules! errors {
             }
         }
 
-        /// The name of a status in the header.
+        /// The name of a status in the header; empty without texts.
         pub fn name(status: i32) -> &'static CStr {
+            if !crate::parts::TEXTS {
+                return c"";
+            }
             match status {
                 OK => c"CLONE_GROUP_OK",
                 PENDING => c"CLONE_GROUP_PENDING",
                 MORE => c"CLONE_GROUP_MORE",
                 RETRY => c"CLONE_GROUP_RETRY",
-                $($status => c_text(concat!($name, "\0")),)*
+                $($status => const { c_text(concat!($name, "\0")) },)*
                 _ => c"not a status of clone_group",
             }
         }
 
-        /// What a status means and what the caller can do.
+        /// What a status means and what the caller can do; empty without texts.
         pub fn text(status: i32) -> &'static CStr {
+            if !crate::parts::TEXTS {
+                return c"";
+            }
             match status {
                 OK => c"done",
                 PENDING => c"accepted; wait for done, or for I/O to complete",
                 MORE => c"there is more to do; call again",
                 RETRY => c"not taken now; the library offers the I/O again on a later poll",
-                $($status => c_text(concat!($text, "\0")),)*
+                $($status => const { c_text(concat!($text, "\0")) },)*
                 _ => c"a status of the controller's own callbacks, passed on unchanged",
             }
         }
@@ -75,8 +77,11 @@ macro_rules! errors {
 }
 
 /// A literal that ends with NUL.
-fn c_text(text: &'static str) -> &'static CStr {
-    CStr::from_bytes_with_nul(text.as_bytes()).unwrap_or(c"")
+const fn c_text(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => c"",
+    }
 }
 
 errors! {
@@ -92,7 +97,7 @@ errors! {
     Canceled = -125, "CLONE_GROUP_ERR_CANCELED", "the request was aborted, or its group was closed";
     State = -1000, "CLONE_GROUP_ERR_STATE", "not allowed in the present state; clone_group_clone_query() tells the state";
     Protected = -1001, "CLONE_GROUP_ERR_PROTECTED", "the Clone is being restored from and is read-only until CLONE_GROUP_EVENT_RESTORED";
-    SourceInvalid = -1002, "CLONE_GROUP_ERR_SOURCE_INVALID", "the Source is a mixture of two points in time; restore it from a Clone";
+    SourceInvalid = -1002, "CLONE_GROUP_ERR_SOURCE_INVALID", "the Source is a mixture of two points in time; restore it from a Clone, or call clone_group_source_accept()";
     NotConsistent = -1003, "CLONE_GROUP_ERR_NOT_CONSISTENT", "the Clone is not a point in time; synchronize it, wait, then fracture it";
     MetadataFailed = -1004, "CLONE_GROUP_ERR_METADATA_FAILED", "metadata could not be written; mend the persistent area, then call clone_group_metadata_repair()";
     MetadataForeign = -1005, "CLONE_GROUP_ERR_METADATA_FOREIGN", "the metadata belongs to another group; check group_id and which area is read";
@@ -110,6 +115,7 @@ errors! {
     NotReady = -1017, "CLONE_GROUP_ERR_NOT_READY", "the group is not ready; format or recover it, and poll until that is done";
     Closed = -1018, "CLONE_GROUP_ERR_CLOSED", "the group is closing or closed; destroy it, create and recover it to go on";
     NoRequest = -1019, "CLONE_GROUP_ERR_NO_REQUEST", "no waiting request has this tag; it is done, or already submitted to an LU";
+    Prepared = -1020, "CLONE_GROUP_ERR_PREPARED", "the outcome of a set of groups is not known; ask its other groups, then call clone_group_set_resolve()";
     Internal = -1099, "CLONE_GROUP_ERR_INTERNAL", "a defect of the library was caught; destroy the group, then create and recover it";
 }
 

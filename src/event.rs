@@ -35,6 +35,18 @@ pub enum EventKind {
     ReverseSynchronized,
     /// The state of the group changed.
     GroupState,
+    /// A restore or a Synchronization was canceled.
+    Canceled,
+    /// The mixture on the Source was accepted.
+    SourceAccepted,
+    /// Recovery found the group prepared for a set (R77).
+    Prepared,
+    /// The set of a prepared group is resolved.
+    SetResolved,
+    /// Verify found an extent that differs though its Delta Map says that it does not.
+    Mismatch,
+    /// A Verify is over.
+    Verified,
 }
 
 impl EventKind {
@@ -48,7 +60,7 @@ impl EventKind {
                 2,
                 1,
                 c"CLONE_GROUP_EVENT_SOURCE_CHANGED",
-                c"a copy onto the Source began: hosts see the Clone's data on the Source",
+                c"a copy onto the Source began or got another Clone: hosts see the Clone's data on the Source",
             ),
             EventKind::Synchronized => (
                 3,
@@ -103,6 +115,31 @@ impl EventKind {
                 c"CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED",
                 c"a Reverse Synchronization is finished: the Source equals the Clone",
             ),
+            EventKind::Canceled => {
+                (15, 1, c"CLONE_GROUP_EVENT_CANCELED", c"a copy was canceled: its LU is no point in time")
+            }
+            EventKind::SourceAccepted => (
+                17,
+                1,
+                c"CLONE_GROUP_EVENT_SOURCE_ACCEPTED",
+                c"the Source was accepted as it is: hosts are served again",
+            ),
+            EventKind::Prepared => (
+                19,
+                1,
+                c"CLONE_GROUP_EVENT_PREPARED",
+                c"the outcome of a set is not known: ask its other groups, then resolve it",
+            ),
+            EventKind::SetResolved => {
+                (20, 2, c"CLONE_GROUP_EVENT_SET_RESOLVED", c"a set is resolved: hosts are served again")
+            }
+            EventKind::Mismatch => (
+                13,
+                0,
+                c"CLONE_GROUP_EVENT_MISMATCH",
+                c"an extent of the Clone differs from the Source, and the Delta Map does not say so",
+            ),
+            EventKind::Verified => (14, 2, c"CLONE_GROUP_EVENT_VERIFIED", c"a Verify is over"),
         }
     }
 }

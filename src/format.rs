@@ -16,6 +16,7 @@ use crate::transition::Change;
 
 impl Group<'_> {
     /// Both slots were read: is there a group that would be lost?
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn format_checked(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         let force = start.operation == Operation::Format { force: true };
         let refusal = start.slots.iter().find_map(|slot| match slot {
@@ -50,6 +51,7 @@ impl Group<'_> {
         start.stage = StartStage::Invalidating;
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_format(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         let stage = start.stage;
         match stage {
@@ -122,6 +124,6 @@ impl Group<'_> {
             1,
         ));
         start.open = 1;
-        start.next = start.next.saturating_add(1);
+        start.next = start.next.wrapping_add(1);
     }
 }

@@ -3,6 +3,11 @@
 //!
 //! An LU has `lu_blocks` blocks; an extent is `extent_blocks` of them, a power of two, so that every
 //! conversion is a shift (32-bit firmware has no 64-bit division). The last extent may be short (R19).
+//!
+//! Sums and products in the core wrap, because they cannot overflow: an extent is at most 2^40, a page holds at least
+//! 64 of them, a table has at most 65,535 slots and each thing that is counted has one, versions and tickets are
+//! counted one at a time in 64 bits. What comes from a caller is checked, what comes from the persistent area
+//! saturates, and so does every difference that may be below zero.
 
 use core::num::NonZeroU64;
 
@@ -63,7 +68,7 @@ impl ExtentRange {
 
     /// One extent.
     pub fn one(extent: Extent) -> ExtentRange {
-        ExtentRange { first: extent, end: Extent(extent.0.saturating_add(1)) }
+        ExtentRange { first: extent, end: Extent(extent.0.wrapping_add(1)) }
     }
 
     /// Number of extents.

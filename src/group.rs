@@ -8,7 +8,7 @@
 
 use crate::clone::{Clone, CloneState};
 use crate::cod_queue::CodQueue;
-use crate::cod_scoreboard::{CodScoreboard, Copy};
+use crate::cod_scoreboard::CodScoreboard;
 use crate::collision_detector::CollisionDetector;
 use crate::completion::Completions;
 use crate::config::{Capabilities, Config};
@@ -20,18 +20,23 @@ use crate::intent_sweeper::{IntentSweeper, SweepStage};
 use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
 use crate::lu::{Lu, LuFlags, Ticket};
 use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
-use crate::operation::Activity;
+use crate::operation::{Activity, Position};
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
-use crate::request::{Request, RequestStage};
+use crate::request::{HostOperation, Request, RequestStage};
+use crate::set::Membership;
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
+use crate::verify::{Verify, VerifyStage};
 
 pub use crate::operation::Operation;
 
 /// Steps of the machines in one go.
 const STEPS_MAX: u32 = 16;
+
+/// Slices of maps that one poll walks.
+pub const SLICES_MAX: u32 = 4;
 
 /// The Source among the LUs.
 pub const SOURCE: u32 = 0;
@@ -79,27 +84,17 @@ pub enum Action {
     },
     /// Tell the controller what happened.
     Event(Event),
+    /// Compare the halves of a copy buffer, then report it to [`Group::compared`]. It may take long, so it is done
+    /// without the lock.
+    Compare {
+        /// The copy.
+        copy: u16,
+        /// Bytes of each half.
+        length: Bytes,
+    },
 }
 
-/// All memory of a group, carved out of the workspace.
-#[allow(missing_docs)]
-pub struct Memory<'a> {
-    pub clones: &'a mut [Clone<'a>],
-    pub lus: &'a mut [Lu],
-    pub protected_restore: ProtectedRestoreMap<'a>,
-    pub persistent: PersistentDeltaMap<'a>,
-    pub requests: &'a mut [Request],
-    pub ios: &'a mut [Io],
-    pub completions: Completions<'a>,
-    pub copies: &'a mut [Copy],
-    pub writer: MetadataWriter<'a>,
-    pub sweeper: IntentSweeper<'a>,
-    pub ready: &'a mut [u16],
-    pub retry: &'a mut [u16],
-    pub notices: &'a mut [Notice],
-}
-
-/// See the module.
+/// See the module. `ffi::workspace` makes it, in place: a value of this size would be moved over the stack.
 pub struct Group<'a> {
     pub(crate) config: Config,
     pub(crate) capabilities: Capabilities,
@@ -114,12 +109,14 @@ pub struct Group<'a> {
     pub(crate) requests: Table<'a, Request>,
     pub(crate) queue: CodQueue,
     pub(crate) scoreboard: CodScoreboard<'a>,
-    pub(crate) collisions: CollisionDetector,
+    pub(crate) collisions: CollisionDetector<'a>,
     pub(crate) writer: MetadataWriter<'a>,
     pub(crate) sweeper: IntentSweeper<'a>,
     pub(crate) activity: Activity,
     /// The label of the fracture under way.
     pub(crate) label: [u8; 64],
+    /// The set that the operation under way, or asked for, belongs to (R77).
+    pub(crate) membership: Option<Membership>,
     /// What was asked for and has not begun.
     pub(crate) asked_for: Option<(Operation, u64)>,
     /// The state of a Clone changed by itself: the superblock should say so.
@@ -147,9 +144,11 @@ pub struct Group<'a> {
     /// Extents that this poll may still begin to copy in the background.
     pub(crate) copy_budget: u32,
     /// This poll may begin background copies at all.
-    copies_allowed: bool,
+    pub(crate) copies_allowed: bool,
+    /// Slices of maps that this poll may still walk.
+    pub(crate) slices_left: u32,
     /// The last step moved something: the next one may move more.
-    moved: bool,
+    pub(crate) moved: bool,
     /// A run that could not be copied on demand: its extents are copied alone.
     pub(crate) cod_single: ExtentRange,
     /// Extents that were left to copy onto the Source when what is copied was last written down.
@@ -160,97 +159,45 @@ pub struct Group<'a> {
     pub(crate) swept_below: u64,
     /// Where the Sync Engine goes on among the Clones.
     pub(crate) sync_turn: u32,
-    ios: Table<'a, Io>,
-    free_ios: u32,
-    completions: Completions<'a>,
-    ready: Ring<'a, u16>,
-    retry: Ring<'a, u16>,
-    notices: Ring<'a, Notice>,
-    events_waiting: usize,
-    events_lost: u64,
-    next_ticket: Ticket,
-    requests_used: u32,
+    pub(crate) verify: Verify,
+    pub(crate) ios: Table<'a, Io>,
+    pub(crate) free_ios: u32,
+    pub(crate) completions: Completions<'a>,
+    pub(crate) ready: Ring<'a, u16>,
+    pub(crate) retry: Ring<'a, u16>,
+    pub(crate) notices: Ring<'a, Notice>,
+    pub(crate) events_waiting: usize,
+    pub(crate) events_lost: u64,
+    pub(crate) next_ticket: Ticket,
+    pub(crate) requests_used: u32,
 }
 
 impl<'a> Group<'a> {
-    /// A group that was neither formatted nor recovered.
-    pub fn new(config: Config, capabilities: Capabilities, memory: Memory<'a>) -> Group<'a> {
-        let free_ios = crate::geometry::count32(count(memory.ios.len()));
-        let mut lus = Table::new(memory.lus);
-        // The persistent area is flushed like an LU, if it needs that.
-        lus[u64::from(config.lus())].flags =
-            Some(LuFlags { volatile_cache: capabilities.persist_flush, discard_zeroes: false });
-        Group {
-            config,
-            capabilities,
-            state: GroupState::New,
-            record: GroupRecord::default(),
-            clones: Table::new(memory.clones),
-            lus,
-            protected_restore: memory.protected_restore,
-            persistent: memory.persistent,
-            requests: Table::new(memory.requests),
-            queue: CodQueue::default(),
-            scoreboard: CodScoreboard::new(memory.copies),
-            collisions: CollisionDetector::new(config.recopies_max),
-            writer: memory.writer,
-            sweeper: memory.sweeper,
-            activity: Activity::None,
-            label: [0; 64],
-            asked_for: None,
-            record_due: false,
-            operations_unreported: 0,
-            metadata_status: error::OK,
-            repair_failed: false,
-            gate_closed: false,
-            submitted: 0,
-            overwriting: 0,
-            redirected: 0,
-            metadata_failed: false,
-            superblock_unknown: false,
-            statistics: Statistics::default(),
-            now_ns: 0,
-            copy_budget: 0,
-            copies_allowed: false,
-            moved: false,
-            cod_single: ExtentRange::default(),
-            saved_left: 0,
-            saved_intents: 0,
-            swept_below: 0,
-            sync_turn: 0,
-            ios: Table::new(memory.ios),
-            free_ios,
-            completions: memory.completions,
-            ready: Ring::new(memory.ready),
-            retry: Ring::new(memory.retry),
-            notices: Ring::new(memory.notices),
-            events_waiting: 0,
-            events_lost: 0,
-            next_ticket: 0,
-            requests_used: 0,
-        }
-    }
-
     // ------------------------------------------------------------- helpers
+    // What is called from everywhere, the firmware has once.
 
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.config.geometry
     }
 
     /// The Clone behind an LU number.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn clone(&self, lu: u32) -> &Clone<'a> {
         &self.clones[u64::from(lu.wrapping_sub(1))]
     }
 
     /// The Clone behind an LU number, to change.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn clone_mut(&mut self, lu: u32) -> &mut Clone<'a> {
         &mut self.clones[u64::from(lu.wrapping_sub(1))]
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn lu(&self, lu: u32) -> &Lu {
         &self.lus[u64::from(lu)]
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn lu_mut(&mut self, lu: u32) -> &mut Lu {
         &mut self.lus[u64::from(lu)]
     }
@@ -317,17 +264,17 @@ impl<'a> Group<'a> {
                 let found = Extent(base.wrapping_add(u64::from(needed.trailing_zeros())));
                 return (found < extents.end).then_some(found);
             }
-            rest.first = Extent(base.saturating_add(u64::from(ExtentMap::WORD_BITS)));
+            rest.first = Extent(base.wrapping_add(u64::from(ExtentMap::WORD_BITS)));
         }
         None
     }
 
     pub(crate) fn raise(&mut self, event: Event) {
         if self.events_waiting < EVENTS_MAX {
-            self.events_waiting = self.events_waiting.saturating_add(1);
+            self.events_waiting = self.events_waiting.wrapping_add(1);
             self.notices.push(Notice::Event(event));
         } else {
-            add(&mut self.events_lost, 1);
+            self.events_lost = self.events_lost.saturating_add(1);
         }
     }
 
@@ -338,13 +285,19 @@ impl<'a> Group<'a> {
         self.raise(Event { kind: EventKind::GroupState, lu: None, status: 0, value });
     }
 
+    /// Whether an event can be told that must not be lost.
+    pub(crate) fn has_event_room(&self) -> bool {
+        self.events_waiting < EVENTS_MAX
+    }
+
     pub(crate) fn raise_state(&mut self, lu: u32) {
         let value = u64::from(self.clone(lu).state().number());
         self.raise(Event { kind: EventKind::CloneState, lu: Some(lu), status: 0, value });
     }
 
     pub(crate) fn finish_operation(&mut self, tag: u64, status: i32) {
-        self.operations_unreported = self.operations_unreported.saturating_add(1);
+        self.leave_set(status);
+        self.operations_unreported = self.operations_unreported.wrapping_add(1);
         self.notices.push(Notice::Operation { tag, status });
     }
 
@@ -355,8 +308,9 @@ impl<'a> Group<'a> {
         self.config.lus()
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn new_ticket(&mut self) -> Ticket {
-        self.next_ticket = self.next_ticket.saturating_add(1);
+        self.next_ticket = self.next_ticket.wrapping_add(1);
         self.next_ticket
     }
 
@@ -418,14 +372,15 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Reads of the Source under way may reach the medium after its cache lost the copies that they were sent for, and
-    /// return what was there before the restore: what they return does not count (R24; docs/protocol.md, N15).
-    fn read_again(&mut self) {
+    /// A read that went to the Source because its extents were copied may find what was there before the restore, if
+    /// the cache dropped the copies with the flush.
+    fn spoil_reads_of_copies(&mut self, status: i32) {
         let copied = &self.protected_restore.copied;
         for (_, request) in self.requests.iter_mut() {
-            let reads = request.stage == RequestStage::Submitted && !request.operation.changes_blocks();
-            if reads && request.lu == SOURCE && !request.redirected && copied.any_set(request.extents) {
-                request.stale = true;
+            let of_source = request.stage == RequestStage::Submitted && request.lu == SOURCE;
+            let reads = request.operation == HostOperation::Read && !request.redirected;
+            if of_source && reads && request.status == error::OK && copied.any_set(request.extents) {
+                request.status = status;
             }
         }
     }
@@ -434,11 +389,11 @@ impl<'a> Group<'a> {
     /// engine waits for a resume (R24).
     fn source_flushed(&mut self, status: i32) {
         let failed = status != error::OK;
+        if failed {
+            self.spoil_reads_of_copies(status);
+        }
         let spoiled = failed && self.scoreboard.spoil(SOURCE);
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
-        if failed {
-            self.read_again();
-        }
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
         let per_clone = self.config.map_per_clone;
@@ -557,7 +512,7 @@ impl<'a> Group<'a> {
 
     fn free_io(&mut self, slot: u16) {
         self.ios[slot] = Io::default();
-        self.free_ios = self.free_ios.saturating_add(1);
+        self.free_ios = self.free_ios.wrapping_add(1);
         self.queue.changed = true;
     }
 
@@ -587,6 +542,7 @@ impl<'a> Group<'a> {
             Purpose::Leg(request) => self.leg_over(request, &io, status),
             Purpose::CopyRead(copy) => self.copy_read_over(copy, &io, status),
             Purpose::CopyWrite(copy) => self.copy_write_over(copy, status),
+            Purpose::CompareRead(copy) => self.compare_read_over(copy, status),
             Purpose::Flush(lu) => self.flush_over(u32::from(lu), status),
             Purpose::PageWrite(page_writer) => self.page_write_over(page_writer, status),
             Purpose::SuperblockWrite => self.superblock_write_over(status),
@@ -605,6 +561,7 @@ impl<'a> Group<'a> {
     pub fn begin_poll(&mut self, copy_budget: u32) {
         self.copy_budget = copy_budget;
         self.copies_allowed = copy_budget > 0;
+        self.slices_left = SLICES_MAX;
         // Each refused I/O is offered at most once in a poll (R81).
         for _ in 0..self.retry.len() {
             if let Some(slot) = self.retry.pop() {
@@ -622,6 +579,9 @@ impl<'a> Group<'a> {
         self.advance(buffers);
         if let Some(notice) = self.next_notice() {
             return Some(notice);
+        }
+        if let Some(comparison) = self.take_comparison() {
+            return Some(comparison);
         }
         let slot = self.ready.pop()?;
         Some(Action::Io(self.offer(slot)))
@@ -665,6 +625,7 @@ impl<'a> Group<'a> {
             self.advance_sweeper();
             self.advance_copies();
             self.advance_sync_engine();
+            self.advance_verify();
             self.advance_copy_flush();
             self.start_flushes();
             self.moved = before != self.positions() || self.queue.changed;
@@ -674,9 +635,17 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Whether this poll may walk so many more slices of a map. If not, the next one goes on: no poll is longer because
+    /// an LU is larger.
+    pub(crate) fn may_walk(&mut self, slices: u32) -> bool {
+        let may = self.slices_left > 0;
+        self.slices_left = self.slices_left.saturating_sub(slices);
+        may
+    }
+
     /// Where the machines stand that may move without an I/O.
-    fn positions(&self) -> (Activity, SweepStage, CommitStage) {
-        (self.activity, self.sweeper.position(), self.writer.position())
+    fn positions(&self) -> (Position, SweepStage, CommitStage, (VerifyStage, u64)) {
+        (self.activity.position(), self.sweeper.position(), self.writer.position(), self.verify.position())
     }
 
     /// What a poll that has nothing more to do returns.
@@ -686,7 +655,11 @@ impl<'a> Group<'a> {
             || self.queue.changed && !self.queue.is_empty()
             || self.completions.any_arrived()
             || self.moved
-            || self.copies_allowed && self.copy_budget == 0 && self.has_background_work();
+            || self.slices_left == 0
+            || self.waits_for_members()
+            || self.copies_allowed
+                && self.copy_budget == 0
+                && (self.has_background_work() || self.has_verify_work());
         if more {
             error::MORE
         } else if self.is_busy() {
@@ -735,7 +708,7 @@ impl<'a> Group<'a> {
         let free = self.requests.iter().find(|(_, slot)| slot.stage == RequestStage::Free);
         let slot = free.map(|(number, _)| number)?;
         self.requests[slot] = request;
-        self.requests_used = self.requests_used.saturating_add(1);
+        self.requests_used = self.requests_used.wrapping_add(1);
         Some(slot)
     }
 

@@ -20,7 +20,7 @@ impl Group<'_> {
         }
         self.requests[request].ticket = ticket;
         self.requests[request].stage = RequestStage::Flushing;
-        self.submitted = self.submitted.saturating_add(1);
+        self.submitted = self.submitted.wrapping_add(1);
         self.host_flush_over(request);
     }
 

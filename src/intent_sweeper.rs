@@ -17,7 +17,7 @@ use core::ops::Range;
 use crate::clone::CloneState;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count};
-use crate::group::{Group, SOURCE};
+use crate::group::{Group, SLICES_MAX, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::request::RequestStage;
 
@@ -41,7 +41,7 @@ pub struct IntentSweeper<'a> {
     /// The page behind those of the sweep under way.
     end: u64,
     /// Bits of the page under way that may go: bit 0 is the first extent of the page.
-    candidates: ExtentMap<'a>,
+    pub(crate) candidates: ExtentMap<'a>,
     extents: ExtentRange,
     /// The last sweep could clear nothing: then the bound of R78 gives way to the hosts.
     pub fruitless: bool,
@@ -49,13 +49,13 @@ pub struct IntentSweeper<'a> {
 }
 
 impl<'a> IntentSweeper<'a> {
-    /// A sweeper with a bitmap for the extents of one page.
-    pub fn new(candidates: ExtentMap<'a>) -> IntentSweeper<'a> {
+    /// A sweeper with a map of no extents: whoever makes it lays one for the extents of a page.
+    pub fn new() -> IntentSweeper<'a> {
         IntentSweeper {
             stage: SweepStage::Idle,
             requested: 0..0,
             end: 0,
-            candidates,
+            candidates: ExtentMap::default(),
             extents: ExtentRange::default(),
             fruitless: false,
             cleared: 0,
@@ -103,22 +103,28 @@ impl<'a> IntentSweeper<'a> {
 
 impl Group<'_> {
     pub(crate) fn advance_sweeper(&mut self) {
-        let stopped =
-            self.metadata_failed || self.gate_closed || self.state != crate::group::GroupState::Ready;
+        let stopped = self.metadata_failed
+            || self.gate_closed
+            || self.state != crate::group::GroupState::Ready
+            || self.record.prepared;
         match self.sweeper.stage {
             SweepStage::Idle if !self.sweeper.requested.is_empty() && !stopped => {
                 let Range { start, end } = core::mem::take(&mut self.sweeper.requested);
                 self.sweeper.end = end;
                 self.sweeper.cleared = 0;
                 self.sweeper.stage = SweepStage::Choosing(start);
-                self.choose_page(start);
             }
             SweepStage::Idle => {}
             SweepStage::Choosing(_) if stopped => {
                 self.sweeper.stage = SweepStage::Idle;
                 self.sweeper.request();
             }
-            SweepStage::Choosing(page) => self.choose_page(page),
+            // One page in a poll: each of its bits is looked at.
+            SweepStage::Choosing(page) => {
+                if self.may_walk(SLICES_MAX) {
+                    self.choose_page(page);
+                }
+            }
             SweepStage::Flushing(page, ticket) => self.sweep_flushed(page, ticket),
         }
     }
@@ -137,7 +143,7 @@ impl Group<'_> {
         };
         let page = self.persistent.layout().page_of(extent);
         if self.choose_candidates(page) == 0 {
-            self.sweeper.stage = SweepStage::Choosing(page.saturating_add(1));
+            self.sweeper.stage = SweepStage::Choosing(page.wrapping_add(1));
             return;
         }
         let ticket = self.new_ticket();
@@ -168,7 +174,7 @@ impl Group<'_> {
             .clear_range(ExtentRange::new(Extent(0), Extent(self.sweeper.candidates.extents())));
         let mut rest = extents;
         while let Some(extent) = self.persistent.bits.next_set_in(rest) {
-            rest.first = Extent(extent.0.saturating_add(1));
+            rest.first = Extent(extent.0.wrapping_add(1));
             if self.is_spare(extent) {
                 self.sweeper.candidates.set(Extent(extent.0.saturating_sub(extents.first.0)));
             }
@@ -195,8 +201,8 @@ impl Group<'_> {
         let base = self.sweeper.extents.first.0;
         let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
         while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
-            rest.first = Extent(spare.0.saturating_add(1));
-            self.persistent.withdraw_pass(ExtentRange::one(Extent(base.saturating_add(spare.0))));
+            rest.first = Extent(spare.0.wrapping_add(1));
+            self.persistent.withdraw_pass(ExtentRange::one(Extent(base.wrapping_add(spare.0))));
         }
     }
 
@@ -216,7 +222,7 @@ impl Group<'_> {
         if !failed && !self.metadata_failed && !self.some_clone_inherits() {
             self.clear_candidates(page);
         }
-        self.sweeper.stage = SweepStage::Choosing(page.saturating_add(1));
+        self.sweeper.stage = SweepStage::Choosing(page.wrapping_add(1));
     }
 
     fn clear_candidates(&mut self, page: u64) {
@@ -224,15 +230,15 @@ impl Group<'_> {
         let mut cleared = 0;
         let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
         while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
-            rest.first = Extent(spare.0.saturating_add(1));
-            let extent = Extent(base.saturating_add(spare.0));
+            rest.first = Extent(spare.0.wrapping_add(1));
+            let extent = Extent(base.wrapping_add(spare.0));
             // D may have come back meanwhile: a leg of a write failed.
             if self.is_spare(extent) {
                 cleared += u64::from(self.persistent.bits.clear(extent));
             }
         }
         if cleared > 0 {
-            self.sweeper.cleared = self.sweeper.cleared.saturating_add(cleared);
+            self.sweeper.cleared = self.sweeper.cleared.wrapping_add(cleared);
             self.persistent.mark_page(page);
             self.queue.changed = true;
         }

@@ -40,6 +40,8 @@ pub enum Buffer {
     Copy(u16),
     /// This metadata buffer.
     Metadata(u16),
+    /// The second half of the buffer of this copy.
+    SecondHalf(u16),
 }
 
 /// Whose I/O it is: where its end is reported.
@@ -62,6 +64,8 @@ pub enum Purpose {
     SuperblockWrite,
     /// A read or write of the operation that starts the group.
     Start(u16),
+    /// The read of the LU that this copy is compared with.
+    CompareRead(u16),
 }
 
 /// How far an I/O is.

@@ -25,6 +25,7 @@ mod panic_proof {
     }
 }
 
+mod cancel;
 mod checksum;
 mod clone;
 mod clone_io_manager;
@@ -34,6 +35,7 @@ mod cod_queue;
 mod cod_scoreboard;
 mod collision_detector;
 mod columns;
+mod compare;
 mod completion;
 mod config;
 mod copy;
@@ -53,8 +55,10 @@ mod lu;
 mod map_page;
 mod metadata_writer;
 mod mirror;
+mod mismatch;
 mod operation;
 mod overwrite;
+mod parts;
 mod persistent_delta_map;
 mod protected_restore_map;
 mod query;
@@ -62,9 +66,11 @@ mod recovery;
 mod repair;
 mod request;
 mod reverse_synchronization;
+mod set;
 mod start;
 mod statistics;
 mod superblock;
 mod sync_engine;
 mod table;
 mod transition;
+mod verify;

@@ -65,6 +65,8 @@ pub struct Lu {
     pub counters: LuCounters,
     /// A flush of the library itself failed: the next host flush must say so (R24).
     pub owed_status: i32,
+    /// A flush of it failed since it was attached: what it returns to a read may not be what it would keep (R24).
+    pub flush_failed: bool,
 }
 
 /// How a ticket stands.
@@ -140,6 +142,7 @@ impl Lu {
             // too, however well that one works (R24).
             self.failed = self.failed.max(covered).max(self.wanted);
             self.failed_status = status;
+            self.flush_failed = true;
         }
     }
 }

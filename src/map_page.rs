@@ -4,10 +4,8 @@
 //!
 //! Columns are bits of bytes, lowest first, and numbers are little-endian: the same bytes on every CPU.
 
-use bitvec::prelude::{BitSlice, Lsb0};
-
 use crate::extent_map::ExtentMap;
-use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::geometry::{Extent, ExtentRange, index};
 
 /// Bytes of the header of a page.
 pub const PAGE_HEADER_BYTES: usize = 64;
@@ -30,7 +28,9 @@ pub struct PageHeader {
 
 /// Whether the image is a whole page that was written to its end, and what its header says.
 pub fn decode(image: &[u8], columns: u32, page_extents: u64) -> Option<PageHeader> {
-    let mut header = Reader { bytes: image, at: 0 };
+    // Of a known length, so that no field is checked for its place.
+    let bytes = image.first_chunk::<PAGE_HEADER_BYTES>()?;
+    let mut header = Reader { bytes, at: 0 };
     let magic = header.u32()?;
     let version = header.u32()?;
     let group_id = header.bytes16()?;
@@ -41,7 +41,7 @@ pub fn decode(image: &[u8], columns: u32, page_extents: u64) -> Option<PageHeade
         restore_generation: header.u64()?,
     };
     let same_shape = header.u32()? == columns && u64::from(header.u32()?) == page_extents;
-    let crc = Reader { bytes: image, at: CRC_AT }.u32()?;
+    let crc = Reader { bytes, at: CRC_AT }.u32()?;
     let valid = magic == MAGIC && version == crate::superblock::FORMAT_VERSION && same_shape;
     (valid && crc == checksum(image)?).then_some(decoded)
 }
@@ -49,7 +49,8 @@ pub fn decode(image: &[u8], columns: u32, page_extents: u64) -> Option<PageHeade
 /// Begins a page in `image`: the header, and columns without a bit.
 pub fn begin(image: &mut [u8], header: &PageHeader, columns: u32, extents: ExtentRange) {
     image.fill(0);
-    let mut writer = Writer { bytes: image, at: 0 };
+    let Some(bytes) = image.first_chunk_mut::<PAGE_HEADER_BYTES>() else { return };
+    let mut writer = Writer { bytes, at: 0 };
     writer.u32(MAGIC);
     writer.u32(crate::superblock::FORMAT_VERSION);
     writer.put(&header.group_id);
@@ -82,30 +83,35 @@ pub fn seal(image: &mut [u8]) {
 
 /// Sets the bits of a column, counted from 0, in a map; bits behind the end of the map are ignored (R19).
 pub fn load_column(image: &[u8], column: u32, extents: ExtentRange, map: &ExtentMap<'_>) {
-    let Some(bits) = image
-        .get(column_bytes(column, extents))
-        .and_then(|bytes| BitSlice::<u8, Lsb0>::try_from_slice(bytes).ok())
-    else {
+    let Some(bytes) = image.get(column_bytes(column, extents)) else {
         return;
     };
-    let mut rest = bits;
-    let mut base = extents.first.0;
-    while let Some(start) = rest.first_one() {
-        let ones = rest.get(start..).map_or(0, |bits| bits.first_zero().unwrap_or(bits.len()));
-        let first = base.saturating_add(count(start));
-        base = first.saturating_add(count(ones));
-        map.set_range(ExtentRange::new(Extent(first), Extent(base.min(map.extents()))));
-        let Some(next) = rest.get(start.saturating_add(ones)..) else {
-            return;
-        };
-        rest = next;
+    // The run of ones so far: it may go on in the next word.
+    let mut run = ExtentRange::new(extents.first, extents.first);
+    let mut first = extents.first.0;
+    for bytes in bytes.as_chunks::<4>().0 {
+        let mut bits = u32::from_le_bytes(*bytes);
+        let mut at = first;
+        while bits != 0 {
+            at = at.wrapping_add(u64::from(bits.trailing_zeros()));
+            bits >>= bits.trailing_zeros();
+            if run.end.0 != at {
+                map.set_range(run);
+                run.first = Extent(at);
+            }
+            at = at.wrapping_add(u64::from(bits.trailing_ones()));
+            bits = bits.checked_shr(bits.trailing_ones()).unwrap_or(0);
+            run.end = Extent(at);
+        }
+        first = first.wrapping_add(32);
     }
+    map.set_range(run);
 }
 
 fn column_bytes(column: u32, extents: ExtentRange) -> core::ops::Range<usize> {
     let bytes = index(extents.count() >> 3);
-    let start = PAGE_HEADER_BYTES.saturating_add(bytes.saturating_mul(index(u64::from(column))));
-    start..start.saturating_add(bytes)
+    let start = PAGE_HEADER_BYTES.wrapping_add(bytes.wrapping_mul(index(u64::from(column))));
+    start..start.wrapping_add(bytes)
 }
 
 /// CRC-32 over everything but the checksum itself.
@@ -126,24 +132,28 @@ pub struct Reader<'a> {
 
 impl Reader<'_> {
     /// The next 4 bytes.
+    #[inline(always)]
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
     /// The next 8 bytes.
+    #[inline(always)]
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
     /// The next 16 bytes.
+    #[inline(always)]
     pub fn bytes16(&mut self) -> Option<[u8; 16]> {
         self.array()
     }
 
     /// The next bytes.
+    #[inline(always)]
     pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let array = *self.bytes.get(self.at..)?.first_chunk::<N>()?;
-        self.at = self.at.saturating_add(N);
+        self.at = self.at.wrapping_add(N);
         Some(array)
     }
 }
@@ -158,20 +168,23 @@ pub struct Writer<'a> {
 
 impl Writer<'_> {
     /// 4 bytes.
+    #[inline(always)]
     pub fn u32(&mut self, value: u32) {
         self.put(&value.to_le_bytes());
     }
 
     /// 8 bytes.
+    #[inline(always)]
     pub fn u64(&mut self, value: u64) {
         self.put(&value.to_le_bytes());
     }
 
     /// So many bytes.
+    #[inline(always)]
     pub fn put<const N: usize>(&mut self, value: &[u8; N]) {
         if let Some(place) = self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut::<N>()) {
             *place = *value;
         }
-        self.at = self.at.saturating_add(N);
+        self.at = self.at.wrapping_add(N);
     }
 }

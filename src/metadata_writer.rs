@@ -21,7 +21,6 @@ use crate::io::{IoOperation, Purpose};
 use crate::lu::{Flushed, Ticket};
 use crate::map_page::{self, PageHeader};
 use crate::recovery::Lane;
-use crate::start::LANES_MAX;
 use crate::statistics::add;
 use crate::superblock;
 use crate::table::Table;
@@ -86,12 +85,12 @@ pub struct MetadataWriter<'a> {
     /// The metadata is being repaired: writes go on although one failed earlier.
     pub repairing: bool,
     /// Pages that Recovery is loading.
-    pub lanes: [Lane; LANES_MAX],
+    pub lanes: &'a mut [Lane],
 }
 
 impl<'a> MetadataWriter<'a> {
-    /// A writer with so many page writers.
-    pub fn new(writers: &'a mut [PageWriter]) -> MetadataWriter<'a> {
+    /// A writer with so many page writers, and lanes for Recovery.
+    pub fn new(writers: &'a mut [PageWriter], lanes: &'a mut [Lane]) -> MetadataWriter<'a> {
         MetadataWriter {
             writers: Table::new(writers),
             commit: CommitStage::Idle,
@@ -100,7 +99,7 @@ impl<'a> MetadataWriter<'a> {
             sequence: 0,
             newest: 0,
             repairing: false,
-            lanes: [Lane::default(); LANES_MAX],
+            lanes,
         }
     }
 
@@ -213,6 +212,7 @@ impl Group<'_> {
         }
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_writer(&mut self, buffers: &mut dyn MetadataBuffers) {
         self.advance_commit(buffers);
         for number in 0..crate::geometry::slot(self.writer.writers.len()) {
@@ -229,6 +229,7 @@ impl Group<'_> {
         }
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn begin_page_write(&mut self, number: u16, buffers: &mut dyn MetadataBuffers) {
         // Recovery uses the buffers of the page writers, and one that was refused changes nothing (R60).
         let serving = matches!(self.state, GroupState::Ready | GroupState::Closing);
@@ -240,7 +241,7 @@ impl Group<'_> {
             return;
         };
         self.writer.writers[number] = PageWriter { stage: WriterStage::Writing, page, spoiled: error::OK };
-        let buffer = number.saturating_add(1);
+        let buffer = number.wrapping_add(1);
         let header = PageHeader {
             group_id: self.config.group_id,
             page,

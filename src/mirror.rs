@@ -26,7 +26,7 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, CloneState::shares_writes) {
             self.lu_mut(lu).want_flush(ticket);
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
         }
     }
 

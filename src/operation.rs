@@ -47,8 +47,6 @@ pub enum Operation {
     Fracture {
         /// Its number.
         lu: u32,
-        /// Also during a Synchronization.
-        abandon: bool,
     },
     /// Copy the Clone to the Source, protected.
     ProtectedRestore {
@@ -64,6 +62,32 @@ pub enum Operation {
     Pause,
     /// Let them go on, and try again what failed.
     Resume,
+    /// Give up a Synchronization or a restore.
+    Cancel {
+        /// The Clone.
+        lu: u32,
+    },
+    /// Serve the mixture that a canceled restore left on the Source.
+    AcceptSource,
+    /// Go on restoring, from this Clone.
+    Retarget {
+        /// Its number.
+        lu: u32,
+    },
+    /// Say how a set ended that the group is prepared for (R77).
+    ResolveSet {
+        /// It was committed.
+        commit: bool,
+    },
+    /// Compare the Clone with the Source.
+    Verify {
+        /// Its number.
+        lu: u32,
+        /// What differs is to be copied.
+        mark: bool,
+    },
+    /// End that.
+    StopVerify,
 }
 
 /// What runs.
@@ -81,6 +105,24 @@ pub enum Activity {
     Repair(Repair),
 }
 
+/// Where an activity stands: its kind, its stage, and how far it is in that.
+pub type Position = (u8, u8, u64);
+
+impl Activity {
+    /// Where it stands: it has moved when that differs. It may not have moved in a way that matters if only the rest
+    /// of it differs.
+    pub fn position(&self) -> Position {
+        let (kind, (stage, at)) = match self {
+            Activity::None => (0, (0, 0)),
+            Activity::Transition(transition) => (1, transition.stage.position()),
+            Activity::Start(start) => (2, start.position()),
+            Activity::Close(close) => (3, close.position()),
+            Activity::Repair(repair) => (4, repair.position()),
+        };
+        (kind, stage, at)
+    }
+}
+
 impl Group<'_> {
     /// Accepts an operation; polls do it.
     pub fn operate(&mut self, operation: Operation, label: &[u8; 64], tag: u64) -> Result<(), Error> {
@@ -95,6 +137,8 @@ impl Group<'_> {
         if self.asked_for.is_some() || self.tag_under_way().is_some() || self.operations_unreported > 0 {
             return Err(Error::Busy);
         }
+        self.check_unresolved(operation)?;
+        self.check_verify(operation)?;
         if let Some(change) = self.change_for(operation)? {
             self.check_change(change)?;
         }
@@ -123,6 +167,9 @@ impl Group<'_> {
 
     /// Aborts an operation that still waits; the gate opens again (R76).
     pub(crate) fn abort_operation(&mut self, tag: u64) -> bool {
+        if let Some(aborted) = self.abort_member(tag) {
+            return aborted;
+        }
         if self.asked_for.is_some_and(|(_, asked)| asked == tag) {
             self.asked_for = None;
             self.finish_operation(tag, Error::Canceled.status());
@@ -130,7 +177,11 @@ impl Group<'_> {
         }
         match self.activity {
             Activity::Transition(transition)
-                if transition.tag == Some(tag) && transition.stage != TransitionStage::Committing =>
+                if transition.tag == Some(tag)
+                    && !matches!(
+                        transition.stage,
+                        TransitionStage::Committing | TransitionStage::Applying(_)
+                    ) =>
             {
                 self.end_transition(transition, Error::Canceled.status());
                 true
@@ -139,7 +190,7 @@ impl Group<'_> {
         }
     }
 
-    fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
+    pub(crate) fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
         let clone = |lu: u32| {
             if (1..=self.config.clones_max).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
         };
@@ -147,7 +198,9 @@ impl Group<'_> {
             Operation::Format { .. }
             | Operation::Recover { .. }
             | Operation::Close
-            | Operation::RepairMetadata => {
+            | Operation::RepairMetadata
+            | Operation::Verify { .. }
+            | Operation::StopVerify => {
                 return Ok(None);
             }
             Operation::AddClone { lu } => Change::AddClone(clone(lu)?),
@@ -157,10 +210,11 @@ impl Group<'_> {
             Operation::ReverseSynchronize { lu } => Change::StartReverse(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
-            Operation::Fracture { lu, abandon } => {
-                let synchronizing = self.clone(clone(lu)?).state() == CloneState::Synchronizing;
-                if abandon && synchronizing { Change::Abandon(lu) } else { Change::Fracture(lu) }
-            }
+            Operation::Fracture { lu } => Change::Fracture(clone(lu)?),
+            Operation::Cancel { lu } => self.change_to_cancel(clone(lu)?)?,
+            Operation::AcceptSource => Change::AcceptSource,
+            Operation::Retarget { lu } => Change::Retarget(self.record.restoring, clone(lu)?),
+            Operation::ResolveSet { commit } => return self.resolution(commit),
         };
         Ok(Some(change))
     }
@@ -186,7 +240,11 @@ impl Group<'_> {
                 }
                 if self.lu(lu).flags.is_none() { Err(Error::NoLu) } else { Ok(()) }
             }
-            Change::RemoveClone(lu) => member(lu).and_then(|()| source_is_free()),
+            // R39 keeps the Clone that is copied from; the others may go.
+            Change::RemoveClone(lu) => match state_of(lu) {
+                CloneState::Restoring | CloneState::ReverseSynchronizing => Err(Error::State),
+                _ => member(lu),
+            },
             Change::Synchronize(lu) => {
                 member(lu)?;
                 source_is_free()?;
@@ -216,6 +274,15 @@ impl Group<'_> {
                 }
             }
             Change::Pause if self.record.paused => Err(Error::State),
+            Change::CancelRestore(lu) if self.restoring() != Some(lu) => Err(Error::State),
+            // A flush that failed meanwhile has to be taken into account first.
+            Change::CancelReverse(lu)
+                if self.reversing() != Some(lu) || self.clone(lu).delta.inherits_again =>
+            {
+                Err(Error::State)
+            }
+            Change::Retarget(from, to) => self.check_retarget(from, to),
+            Change::AcceptSource if !self.record.source_invalid => Err(Error::State),
             Change::SyncedBelow(lu, _) | Change::Synchronized(lu)
                 if state_of(lu) != CloneState::Synchronizing =>
             {
@@ -230,6 +297,7 @@ impl Group<'_> {
 
     // ------------------------------------------------------- the one machine
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_activity(&mut self, buffers: &mut dyn MetadataBuffers) {
         match self.activity {
             Activity::None => self.begin_next(),
@@ -242,7 +310,7 @@ impl Group<'_> {
 
     /// What was asked for comes first, then what the copies bring about.
     fn begin_next(&mut self) {
-        if self.state != GroupState::Ready {
+        if self.state != GroupState::Ready || self.is_being_asked() {
             return;
         }
         if let Some((operation, tag)) = self.asked_for.take() {
@@ -258,6 +326,7 @@ impl Group<'_> {
         match (operation, self.change_for(operation)) {
             (Operation::Close, _) => self.begin_close(tag),
             (Operation::RepairMetadata, _) => self.begin_repair(tag),
+            (Operation::Verify { .. } | Operation::StopVerify, _) => self.operate_verify(operation, tag),
             (_, Ok(Some(change))) => match self.check_change(change) {
                 Ok(()) => self.begin_transition(change, Some(tag)),
                 Err(error) => self.finish_operation(tag, error.status()),
@@ -271,6 +340,9 @@ impl Group<'_> {
     fn change_due(&mut self) -> Option<Change> {
         if core::mem::take(&mut self.record_due) {
             return Some(Change::Record);
+        }
+        if self.record.prepared {
+            return None;
         }
         if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {
             return Some(Change::FinishRestore(lu));

@@ -57,7 +57,7 @@ impl Group<'_> {
             let mut rest = waiting.overwrite;
             while let Some(extent) = delta.next_set_in(rest) {
                 self.protected_restore.bits.clear(extent);
-                rest.first = Extent(extent.0.saturating_add(1));
+                rest.first = Extent(extent.0.wrapping_add(1));
             }
         }
         if waiting.stage == RequestStage::RecordingOverwrite {

@@ -41,14 +41,14 @@ pub struct PersistentDeltaMap<'a> {
     /// each Clone: the write intents, which the columns of mirrored Clones have in addition to their Delta Maps.
     pub bits: ExtentMap<'a>,
     /// "In this state epoch a write to the extent needs no map change" (R71).
-    pass: ExtentMap<'a>,
+    pub(crate) pass: ExtentMap<'a>,
     /// The state epoch for which each chunk of `pass` holds.
     pass_epochs: &'a mut [u32],
     pages: Table<'a, Page>,
     /// Pages that are dirty, to find them.
-    dirty: ExtentMap<'a>,
+    pub(crate) dirty: ExtentMap<'a>,
     /// Pages with changes that nobody waits for yet.
-    later: ExtentMap<'a>,
+    pub(crate) later: ExtentMap<'a>,
     version: u64,
     flights: u32,
     /// State epoch: moves when the state of a Clone changes, so that every `pass` bit is void at once.
@@ -56,6 +56,9 @@ pub struct PersistentDeltaMap<'a> {
     layout: Layout,
     next_page: u64,
 }
+
+/// Pages that are marked in one slice.
+pub const SLICE_PAGES: u64 = 256;
 
 /// Extents of a chunk of `pass`.
 const CHUNK_SHIFT: u32 = 14;
@@ -66,23 +69,15 @@ pub fn chunks(extents: u64) -> usize {
 }
 
 impl<'a> PersistentDeltaMap<'a> {
-    /// An empty map over this memory.
-    pub fn new(
-        bits: ExtentMap<'a>,
-        pass: ExtentMap<'a>,
-        pass_epochs: &'a mut [u32],
-        pages: &'a mut [Page],
-        dirty: ExtentMap<'a>,
-        later: ExtentMap<'a>,
-        layout: Layout,
-    ) -> PersistentDeltaMap<'a> {
+    /// Maps of no extents, with these tables: whoever makes it lays the maps.
+    pub fn new(pass_epochs: &'a mut [u32], pages: &'a mut [Page], layout: Layout) -> PersistentDeltaMap<'a> {
         PersistentDeltaMap {
-            bits,
-            pass,
+            bits: ExtentMap::default(),
+            pass: ExtentMap::default(),
             pass_epochs,
             pages: Table::new(pages),
-            dirty,
-            later,
+            dirty: ExtentMap::default(),
+            later: ExtentMap::default(),
             version: 0,
             flights: 0,
             epoch: 1,
@@ -127,7 +122,7 @@ impl<'a> PersistentDeltaMap<'a> {
             if *epoch != self.epoch {
                 *epoch = self.epoch;
                 let first = count(chunk) << CHUNK_SHIFT;
-                let end = first.saturating_add(1 << CHUNK_SHIFT);
+                let end = first.wrapping_add(1 << CHUNK_SHIFT);
                 self.pass.clear_range(ExtentRange::new(Extent(first), Extent(end.min(self.pass.extents()))));
             }
         }
@@ -147,7 +142,7 @@ impl<'a> PersistentDeltaMap<'a> {
     /// Bits of these extents changed, in whatever column: their pages must be written. Returns the
     /// version to wait for.
     pub fn mark(&mut self, extents: ExtentRange) -> u64 {
-        self.version = self.version.saturating_add(1);
+        self.version = self.version.wrapping_add(1);
         for page in self.pages_of(extents) {
             self.mark_page_at(page, self.version);
         }
@@ -156,7 +151,7 @@ impl<'a> PersistentDeltaMap<'a> {
 
     /// A page must be written.
     pub fn mark_page(&mut self, page: u64) {
-        self.version = self.version.saturating_add(1);
+        self.version = self.version.wrapping_add(1);
         self.mark_page_at(page, self.version);
     }
 
@@ -177,9 +172,10 @@ impl<'a> PersistentDeltaMap<'a> {
         !self.later.is_empty()
     }
 
-    /// Pages with changes that nobody waited for are written now.
+    /// Pages with changes that nobody waited for are written now: a slice of them.
     pub fn save_later(&mut self) {
-        while let Some(page) = self.later.next_set(Extent(0)) {
+        for _ in 0..SLICE_PAGES {
+            let Some(page) = self.later.next_set(Extent(0)) else { return };
             self.mark_page(page.0);
         }
     }
@@ -224,12 +220,12 @@ impl<'a> PersistentDeltaMap<'a> {
     /// A page that should be written now, taken: it is in flight from here on. Pages take turns.
     pub fn begin_write(&mut self) -> Option<u64> {
         let page = self.next_writable(self.next_page).or_else(|| self.next_writable(0))?;
-        self.next_page = page.saturating_add(1);
+        self.next_page = page.wrapping_add(1);
         self.dirty.clear(Extent(page));
         let slot = &mut self.pages[page];
         slot.flight_since = core::mem::take(&mut slot.dirty_since);
         slot.sequence = slot.sequence.saturating_add(1);
-        self.flights = self.flights.saturating_add(1);
+        self.flights = self.flights.wrapping_add(1);
         Some(page)
     }
 
@@ -240,7 +236,7 @@ impl<'a> PersistentDeltaMap<'a> {
             if self.pages[page.0].flight_since == 0 {
                 return Some(page.0);
             }
-            from = Extent(page.0.saturating_add(1));
+            from = Extent(page.0.wrapping_add(1));
         }
         None
     }
@@ -264,17 +260,11 @@ impl<'a> PersistentDeltaMap<'a> {
         &self.pages[page]
     }
 
-    /// Nothing is known of any page: a start begins.
-    pub fn forget_pages(&mut self) {
-        for (_, page) in self.pages.iter_mut() {
-            *page = Page::default();
-        }
-        self.dirty.clear_range(ExtentRange::new(Extent(0), Extent(self.dirty.extents())));
-        self.later.clear_range(ExtentRange::new(Extent(0), Extent(self.later.extents())));
-    }
-
-    /// What Recovery found out about a page.
+    /// What a start found out about a page, or wrote to it: what an earlier attempt left is forgotten, one page at a
+    /// time.
     pub fn set_page(&mut self, page: u64, newest: u8, sequence: u64) {
+        self.dirty.clear(Extent(page));
+        self.later.clear(Extent(page));
         self.pages[page] = Page { newest, sequence, ..Page::default() };
     }
 

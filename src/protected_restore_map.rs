@@ -33,12 +33,9 @@ pub struct ProtectedRestoreMap<'a> {
 }
 
 impl<'a> ProtectedRestoreMap<'a> {
-    /// Empty maps over this storage.
-    pub fn new(
-        bits: ExtentMap<'a>,
-        copied: ExtentMap<'a>,
-        unflushed: &'a mut [ExtentRange],
-    ) -> ProtectedRestoreMap<'a> {
+    /// Maps of no extents, with this list: whoever makes it lays the maps.
+    pub fn new(unflushed: &'a mut [ExtentRange]) -> ProtectedRestoreMap<'a> {
+        let (bits, copied) = (ExtentMap::default(), ExtentMap::default());
         ProtectedRestoreMap { bits, copied, unflushed: Ring::new(unflushed), sealed: 0 }
     }
 
@@ -61,6 +58,12 @@ impl<'a> ProtectedRestoreMap<'a> {
     /// How many copies wait for a flush.
     pub fn unflushed(&self) -> usize {
         self.unflushed.len()
+    }
+
+    /// The restore is left: copies that are not flushed count as never made. A flush under way covers nothing of
+    /// what comes after.
+    pub fn forget_copies(&mut self) {
+        self.unseal(false, None, |_| {});
     }
 
     /// A flush of the Source is being submitted: it covers what is noted now, not what completes meanwhile.

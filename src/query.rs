@@ -11,6 +11,7 @@ use crate::group::{Group, GroupState};
 use crate::lu::{LuCounters, LuFlags};
 use crate::statistics::Statistics;
 use crate::transition::Change;
+use crate::verify::VerifyInfo;
 
 /// Which map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,8 @@ pub struct GroupInfo {
     pub persistent_delta_extents: u64,
     pub requests: u32,
     pub cod_queue_depth: u32,
+    pub set_id: u64,
+    pub prepared: bool,
 }
 
 /// State of a Clone: see `clone_group_clone_info`.
@@ -54,6 +57,8 @@ pub struct CloneInfo {
     pub first_failed_extent: u64,
     pub extents_to_copy: u64,
     pub copy_time_ns: u64,
+    pub extents_skipped: u64,
+    pub verify: VerifyInfo,
 }
 
 /// What became of the I/O of an LU: see `clone_group_lu_info`.
@@ -81,6 +86,8 @@ impl Group<'_> {
             persistent_delta_extents: self.persistent.bits.count(),
             requests: self.requests_used(),
             cod_queue_depth: self.queue.depth(&self.requests),
+            set_id: self.record.set_id,
+            prepared: self.record.prepared,
         }
     }
 
@@ -95,9 +102,9 @@ impl Group<'_> {
         let restored =
             if clone.state().is_tracked() { self.onto_source_delta().map_or(0, ExtentMap::count) } else { 0 };
         let unproven = clone.unproven(self.geometry().all_extents()).map_or(0, ExtentRange::count);
-        let inherited = self.persistent.bits.count().saturating_add(unproven);
+        let inherited = self.persistent.bits.count().wrapping_add(unproven);
         let inherited = if clone.delta.inherits_intent { inherited } else { 0 };
-        let left = own.saturating_add(restored).saturating_add(inherited).min(self.geometry().extents());
+        let left = own.wrapping_add(restored).wrapping_add(inherited).min(self.geometry().extents());
         let absent = clone.record.state == CloneState::Absent;
         let copies = clone.state() == CloneState::Restoring
             || clone.state().shares_writes() && clone.state() != CloneState::Synchronized;
@@ -110,10 +117,13 @@ impl Group<'_> {
             extents_failed: clone.failed_extents,
             first_failed_extent: clone.first_failed,
             extents_to_copy: if copies { clone.copy_total } else { 0 },
-            copy_time_ns: match clone.copy_took_ns {
-                0 if copies => self.now_ns.saturating_sub(clone.copy_began_ns),
-                took_ns => took_ns,
+            copy_time_ns: if copies {
+                self.now_ns.saturating_sub(clone.copy_began_ns)
+            } else {
+                clone.copy_took_ns
             },
+            extents_skipped: clone.skipped,
+            verify: self.verify_info(lu),
         })
     }
 

@@ -5,7 +5,8 @@
 //! What it makes of the maps: D of every Clone is G. In a restore, P counts if its page is of this restore
 //! (R9), and takes its extents out of D of the Clone that is restored from (R7). A Clone that was never
 //! synchronized to the end also differs from `synced_below` on (R73). A Clone that was Synchronized and
-//! has a bit in D comes up Synchronizing: the Source is right (R58).
+//! has a bit in D comes up Synchronizing: the Source is right (R58). A group that is prepared for a set serves nobody
+//! until the set is resolved (R77).
 
 use crate::clone::CloneState;
 use crate::error::{self, Error};
@@ -34,6 +35,7 @@ pub struct Lane {
 
 impl Group<'_> {
     /// Both slots were read: which one counts, and does it describe this group?
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn recover_superblock(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         let result = newest_slot(&start.slots).and_then(|(slot, sequence)| {
             let length = index(self.persistent.layout().superblock_bytes());
@@ -95,9 +97,10 @@ impl Group<'_> {
             return Err(Error::MetadataDamaged);
         }
         self.record = record;
-        Ok(())
+        self.check_prepared()
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_recovery(&mut self, start: &mut Start, buffers: &mut dyn MetadataBuffers) {
         match start.stage {
             StartStage::Pages => self.load_pages(start),
@@ -123,8 +126,8 @@ impl Group<'_> {
             }
             if self.writer.lanes.get(lane).is_some_and(|lane| lane.open == 0) && self.free_ios() >= 2 {
                 self.load_page(lane, start.next);
-                start.next = start.next.saturating_add(1);
-                start.open = start.open.saturating_add(2);
+                start.next = start.next.wrapping_add(1);
+                start.open = start.open.wrapping_add(2);
             }
         }
         if start.open == 0 && start.next == self.pages() {
@@ -171,6 +174,7 @@ impl Group<'_> {
     }
 
     /// One copy of a page was read, or could not be.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn page_copy_read(
         &mut self,
         start: &mut Start,
@@ -229,13 +233,14 @@ impl Group<'_> {
         }
         let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
         let extents = layout.extents_of(lane.page);
+        // Before the columns, which may say that the page is to be written again.
+        self.persistent.set_page(lane.page, copy, header.sequence);
         self.load_columns(image, extents);
         if self.restoring().is_some() && header.restore_generation == self.record.restore_generation {
             let column = self.protected_restore_column();
             map_page::load_column(image, column, extents, &self.protected_restore.bits);
             self.subtract_protected(self.clipped(extents));
         }
-        self.persistent.set_page(lane.page, copy, header.sequence);
         Ok(())
     }
 
@@ -247,7 +252,7 @@ impl Group<'_> {
         let mut rest = extents;
         while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
             delta.clear(extent);
-            rest.first = Extent(extent.0.saturating_add(1));
+            rest.first = Extent(extent.0.wrapping_add(1));
         }
     }
 
@@ -291,13 +296,17 @@ impl Group<'_> {
 
     /// Adds what a Clone that was never synchronized to the end still lacks, a slice at a time (R73).
     fn fill_deltas(&mut self, start: &mut Start, from: Extent, buffers: &mut dyn MetadataBuffers) {
-        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        if !self.may_walk(1) {
+            return;
+        }
+        let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         for (_, clone) in self.clones.iter() {
             if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
                 clone.delta.bits.set_range(slice.intersection(unproven));
             }
         }
+        self.forget_stale_intents(slice);
         if end.0 < self.geometry().extents() {
             start.stage = StartStage::Filling(end);
             return;
@@ -314,6 +323,7 @@ impl Group<'_> {
         if let Some(lu) = self.onto_source() {
             self.begin_copy_progress(lu);
         }
+        self.tell_prepared();
         if start.abandoning {
             start.stage = StartStage::Committing;
             self.begin_commit(Change::Record, buffers);
@@ -325,7 +335,7 @@ impl Group<'_> {
 
 /// The buffer of one copy of the page in a lane. Buffer 0 is for superblocks.
 fn lane_buffer(lane: usize, copy: u8) -> u16 {
-    crate::geometry::slot(lane.saturating_mul(2)).saturating_add(1).saturating_add(u16::from(copy))
+    crate::geometry::slot(lane.wrapping_mul(2)).wrapping_add(1).wrapping_add(u16::from(copy))
 }
 
 /// The slot that counts: of two valid ones the newer.

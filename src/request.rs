@@ -142,8 +142,6 @@ pub struct Request {
     pub mirrored: bool,
     /// It reads from the Clone what the Source lacks (R75).
     pub redirected: bool,
-    /// It reads copies from the Source that were lost from its cache meanwhile: it is to be read again (R24).
-    pub stale: bool,
     /// The whole extents that it owns in a restore (R17).
     pub overwrite: ExtentRange,
     /// It was in the COD Queue.

@@ -32,7 +32,7 @@ impl Group<'_> {
         if clone.delta.inherits_intent {
             return Some(Change::Distrust(lu));
         }
-        let over = clone.delta.bits.is_empty() && self.scoreboard.active() == 0 && !clone.stalled;
+        let over = clone.delta.bits.is_empty() && self.scoreboard.copying() == 0 && !clone.stalled;
         over.then_some(Change::FinishReverse(lu))
     }
 

@@ -58,6 +58,22 @@ pub struct Start {
     pub abandoning: bool,
 }
 
+impl Start {
+    /// The number of its stage, and how far it is in it. What went wrong is a stage of its own: the next step ends it.
+    pub fn position(&self) -> (u8, u64) {
+        let (stage, at) = match self.stage {
+            StartStage::Slots => (0, self.next),
+            StartStage::Invalidating => (1, 0),
+            StartStage::InvalidFlush(_) => (2, 0),
+            StartStage::Pages => (3, self.next),
+            StartStage::PageFlush(_) => (4, 0),
+            StartStage::Filling(from) => (5, from.0),
+            StartStage::Committing => (6, 0),
+        };
+        (if self.error.is_some() { 7 } else { stage }, at)
+    }
+}
+
 impl Group<'_> {
     pub(crate) fn begin_start(&mut self, operation: Operation, tag: u64) -> Result<(), Error> {
         match self.state {
@@ -69,7 +85,6 @@ impl Group<'_> {
             return Err(Error::NoLu);
         }
         self.enter(GroupState::Starting);
-        self.persistent.forget_pages();
         // An earlier attempt may have failed.
         self.metadata_failed = false;
         self.superblock_unknown = false;
@@ -86,6 +101,7 @@ impl Group<'_> {
         Ok(())
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_start(&mut self, mut start: Start, buffers: &mut dyn MetadataBuffers) {
         if let (0, Some(error)) = (start.open, start.error) {
             self.end_start(start.tag, Err(error));
@@ -125,6 +141,7 @@ impl Group<'_> {
     }
 
     /// An I/O of the start is over. `step` is the buffer it used.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn start_io_over(&mut self, step: u16, status: i32, buffers: &mut dyn MetadataBuffers) {
         let Activity::Start(mut start) = self.activity else {
             return;

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::geometry::index;
 use crate::map_page::{Reader, Writer};
+use crate::set::Prepared;
 
 /// Version of the durable format.
 pub const FORMAT_VERSION: u32 = 1;
@@ -19,8 +20,11 @@ const FLAG_PAUSED: u32 = 0x1;
 const FLAG_SOURCE_INVALID: u32 = 0x2;
 /// Incompatible feature: one column for each Clone.
 const FEATURE_MAP_PER_CLONE: u32 = 0x1;
+const FLAG_PREPARED: u32 = 0x4;
 const RECORD_FULL: u32 = 0x1;
 const RECORD_FAILED: u32 = 0x2;
+const RECORD_PREPARED_FRACTURE: u32 = 0x4;
+const RECORD_PREPARED_RESTORE: u32 = 0x8;
 const RECORDS_AT: usize = 128;
 const SEQUENCE_AT: usize = 32;
 
@@ -39,6 +43,10 @@ pub struct GroupRecord {
     pub source_invalid: bool,
     /// Identity of the Source.
     pub source_identity: [u8; 16],
+    /// The set that the group is prepared for, or the last one that it committed; 0 if none (R77).
+    pub set_id: u64,
+    /// Prepared: the outcome of the set is not known.
+    pub prepared: bool,
 }
 
 /// Bytes of a superblock for so many Clones.
@@ -56,7 +64,9 @@ pub fn encode(
 ) {
     image.fill(0);
     let superblock_bytes = crate::geometry::count32(crate::geometry::count(image.len()));
-    let mut writer = Writer { bytes: image, at: 0 };
+    // Of a known length, here and below, so that no field is checked for its place.
+    let Some(bytes) = image.first_chunk_mut::<RECORDS_AT>() else { return };
+    let mut writer = Writer { bytes, at: 0 };
     writer.put(MAGIC);
     writer.u32(FORMAT_VERSION);
     writer.u32(superblock_bytes);
@@ -66,7 +76,11 @@ pub fn encode(
     writer.u32(0);
     writer.u32(0);
     writer.u32(flag(config.map_per_clone, FEATURE_MAP_PER_CLONE));
-    writer.u32(flag(group.paused, FLAG_PAUSED) | flag(group.source_invalid, FLAG_SOURCE_INVALID));
+    writer.u32(
+        flag(group.paused, FLAG_PAUSED)
+            | flag(group.source_invalid, FLAG_SOURCE_INVALID)
+            | flag(group.prepared, FLAG_PREPARED),
+    );
     writer.u64(config.geometry.lu_blocks());
     writer.u32(config.geometry.block_bytes());
     writer.u32(config.geometry.extent_blocks());
@@ -77,12 +91,19 @@ pub fn encode(
     writer.u64(group.restore_generation);
     writer.u32(group.restoring);
     writer.u32(group.reversing);
-    writer.u64(0);
+    writer.u64(group.set_id);
     writer.put(&group.source_identity);
     for (number, clone) in clones.enumerate() {
-        writer.at = record_at(number);
+        let record = image.get_mut(record_at(number)..).and_then(|rest| rest.first_chunk_mut::<RECORDS_AT>());
+        let Some(bytes) = record else { return };
+        let mut writer = Writer { bytes, at: 0 };
         writer.u32(clone.state.number());
-        writer.u32(flag(clone.full, RECORD_FULL) | flag(clone.failed, RECORD_FAILED));
+        writer.u32(
+            flag(clone.full, RECORD_FULL)
+                | flag(clone.failed, RECORD_FAILED)
+                | flag(clone.prepared == Some(Prepared::Fracture), RECORD_PREPARED_FRACTURE)
+                | flag(clone.prepared == Some(Prepared::Restore), RECORD_PREPARED_RESTORE),
+        );
         writer.u64(clone.synced_below);
         writer.put(&clone.identity);
         writer.put(&clone.label);
@@ -138,7 +159,7 @@ fn inspect_parts(image: &[u8]) -> Option<Slot> {
     if version != FORMAT_VERSION {
         return Some(Slot::Unknown);
     }
-    reader.at = reader.at.saturating_add(16);
+    reader.at = reader.at.wrapping_add(16);
     Some(Slot::Valid(reader.u64()?))
 }
 
@@ -157,7 +178,7 @@ pub fn decode(image: &[u8], config: &Config) -> Result<GroupRecord, Error> {
 }
 
 fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Error>> {
-    let mut reader = Reader { bytes: image, at: 16 };
+    let mut reader = Reader { bytes: image.first_chunk::<RECORDS_AT>()?, at: 16 };
     if reader.bytes16()? != config.group_id {
         return Some(Err(Error::MetadataForeign));
     }
@@ -184,7 +205,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
     let restore_generation = reader.u64()?;
     let restoring = reader.u32()?;
     let reversing = reader.u32()?;
-    reader.at = reader.at.saturating_add(8);
+    let set_id = reader.u64()?;
     Some(Ok(GroupRecord {
         restore_generation,
         restoring,
@@ -192,26 +213,40 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         paused: flags & FLAG_PAUSED != 0,
         source_invalid: flags & FLAG_SOURCE_INVALID != 0,
         source_identity: reader.bytes16()?,
+        set_id,
+        prepared: flags & FLAG_PREPARED != 0,
     }))
 }
 
 /// The record of a Clone; `number` counts from 0.
 pub fn decode_clone(image: &[u8], number: usize) -> Option<CloneRecord> {
-    let mut reader = Reader { bytes: image, at: record_at(number) };
+    let record = image.get(record_at(number)..)?.first_chunk::<RECORDS_AT>()?;
+    let mut reader = Reader { bytes: record, at: 0 };
     let state = CloneState::from_number(reader.u32()?)?;
     let flags = reader.u32()?;
     Some(CloneRecord {
         state,
         full: flags & RECORD_FULL != 0,
         failed: flags & RECORD_FAILED != 0,
+        prepared: prepared(flags)?,
         synced_below: reader.u64()?,
         identity: reader.bytes16()?,
         label: reader.array()?,
     })
 }
 
+/// What a record is prepared for; nobody is prepared for both.
+fn prepared(flags: u32) -> Option<Option<Prepared>> {
+    match (flags & RECORD_PREPARED_FRACTURE != 0, flags & RECORD_PREPARED_RESTORE != 0) {
+        (false, false) => Some(None),
+        (true, false) => Some(Some(Prepared::Fracture)),
+        (false, true) => Some(Some(Prepared::Restore)),
+        (true, true) => None,
+    }
+}
+
 fn record_at(number: usize) -> usize {
-    RECORDS_AT.saturating_add(number.saturating_mul(RECORDS_AT))
+    RECORDS_AT.wrapping_add(number.wrapping_mul(RECORDS_AT))
 }
 
 fn flag(set: bool, bit: u32) -> u32 {

@@ -17,6 +17,7 @@ use crate::transition::Change;
 
 impl Group<'_> {
     /// Begins copies, as far as the budget of this poll and the copy slots allow.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_sync_engine(&mut self) {
         if !self.may_sync() {
             return;
@@ -33,13 +34,13 @@ impl Group<'_> {
         }
     }
 
-    fn may_sync(&self) -> bool {
-        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed
+    pub(crate) fn may_sync(&self) -> bool {
+        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed && !self.record.prepared
     }
 
-    fn has_sync_slot(&self) -> bool {
+    pub(crate) fn has_sync_slot(&self) -> bool {
         let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some());
-        self.can_copy() && self.scoreboard.active().saturating_add(reserved) < self.scoreboard.capacity()
+        self.can_copy() && self.scoreboard.active().wrapping_add(reserved) < self.scoreboard.capacity()
     }
 
     /// Whether a later poll could begin a background copy.
@@ -60,7 +61,7 @@ impl Group<'_> {
     fn sync_clones(&mut self) -> bool {
         for _ in 0..self.config.clones_max {
             self.sync_turn =
-                if self.sync_turn >= self.config.clones_max { 1 } else { self.sync_turn.saturating_add(1) };
+                if self.sync_turn >= self.config.clones_max { 1 } else { self.sync_turn.wrapping_add(1) };
             let lu = self.sync_turn;
             if self.clone(lu).state() == CloneState::Synchronizing && self.sync_mirror(lu, SOURCE, lu) {
                 return true;
@@ -116,10 +117,12 @@ impl Group<'_> {
 
     /// As many adjoining extents as one copy may take.
     fn join(&self, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
-        let most = self.run_max().min(u64::from(self.copy_budget));
+        // An extent that is equal is not written because its neighbour is not.
+        let single = self.config.skip_equal;
+        let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
-            run.end = Extent(run.end.0.saturating_add(1));
+            run.end = Extent(run.end.0.wrapping_add(1));
         }
         run
     }
@@ -128,6 +131,8 @@ impl Group<'_> {
         self.copy_budget = self.copy_budget.saturating_sub(crate::geometry::count32(run.count()));
         self.clone_mut(clone).cursor = run.end.0;
         self.begin_copy(Copy {
+            compare: self.compares_before_write(to),
+            with: to,
             engine: CopyEngine::Sync,
             from,
             to,
@@ -189,7 +194,7 @@ impl Group<'_> {
         if clone.failed_extents == 0 || copy.extents.first.0 < clone.first_failed {
             clone.first_failed = copy.extents.first.0;
         }
-        clone.failed_extents = clone.failed_extents.saturating_add(1);
+        clone.failed_extents = clone.failed_extents.wrapping_add(1);
     }
 
     /// Copies the first of these extents that still wants it, and the others after it: they are of a run that failed.
@@ -202,6 +207,8 @@ impl Group<'_> {
             if self.may_copy_again(copy, extent) {
                 let exclusive = self.collisions.is_exclusive(copy.clone_lu(), extent);
                 return self.begin_copy(Copy {
+                    compare: self.compares_before_write(copy.to),
+                    with: copy.to,
                     engine: CopyEngine::Sync,
                     from: copy.from,
                     to: copy.to,
@@ -240,7 +247,7 @@ impl Group<'_> {
     /// carry both bits.
     pub(crate) fn restore_is_over(&self) -> bool {
         self.restoring_delta().is_some_and(|delta| delta.is_empty())
-            && self.scoreboard.active() == 0
+            && self.scoreboard.copying() == 0
             && self.overwriting == 0
             && self.redirected == 0
             && self.persistent.is_clean()

@@ -52,12 +52,14 @@ impl<T> IndexMut<u64> for Table<'_, T> {
 
 impl<T> Index<u16> for Table<'_, T> {
     type Output = T;
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn index(&self, at: u16) -> &T {
         self.slots.get(usize::from(at)).unwrap_or(&self.spare)
     }
 }
 
 impl<T> IndexMut<u16> for Table<'_, T> {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn index_mut(&mut self, at: u16) -> &mut T {
         match self.slots.get_mut(usize::from(at)) {
             Some(value) => value,

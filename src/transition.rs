@@ -2,14 +2,15 @@
 //! The one machine that changes the durable state of the group, for operations and for what copies bring about.
 //!
 //! ```text
-//!   Preparing --> Draining --> Flushing --> Committing --> (applied, done)
-//!    maps in      gate closed,  the LUs      superblock
-//!    slices       I/O drained   concerned    (R31)
+//!   Preparing --> Draining --> Flushing --> Committing --> Applying --> (applied, done)
+//!    maps in      gate closed,  the LUs      superblock     P, in
+//!    slices       I/O drained   concerned    (R31)          slices
 //!       `------------`------------`-------------`--> (undone, done with an error)
 //! ```
 //!
 //! While the gate is closed, new host requests wait and those under way finish (R34, R53, R55). An
-//! operation that waits in a drain can be aborted by its tag; then the gate opens again (R76).
+//! operation that waits in a drain can be aborted by its tag; then the gate opens again (R76). What a member of
+//! a set does between Flushing and Committing stands in `set.rs`.
 
 use crate::clone::{CloneRecord, CloneState};
 use crate::error::{self, Error};
@@ -19,6 +20,7 @@ use crate::group::{Group, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
+use crate::set::Prepared;
 use crate::superblock::GroupRecord;
 
 /// A change of the durable state. Each is one superblock.
@@ -36,7 +38,7 @@ pub enum Change {
     Synchronized(u32),
     /// A Clone is fractured.
     Fracture(u32),
-    /// A Clone that is being synchronized is given up.
+    /// A Synchronization is canceled.
     Abandon(u32),
     /// A Protected Restore begins.
     StartRestore(u32),
@@ -46,6 +48,8 @@ pub enum Change {
     StartReverse(u32),
     /// A Reverse Synchronization is finished: hosts read the Source again (R48).
     FinishReverse(u32),
+    /// A Reverse Synchronization is canceled.
+    CancelReverse(u32),
     /// In a Reverse Synchronization a flush failed: whatever carries an intent may differ.
     Distrust(u32),
     /// Background copies stop.
@@ -54,6 +58,16 @@ pub enum Change {
     Resume,
     /// Write down what is so already.
     Record,
+    /// A Protected Restore is canceled (R38).
+    CancelRestore(u32),
+    /// A Protected Restore leaves the first Clone for the second (R38).
+    Retarget(u32, u32),
+    /// The mixture on the Source is accepted (R38).
+    AcceptSource,
+    /// The group is prepared to do this with the Clone, together with other groups (R77).
+    Prepare(Prepared, u32),
+    /// The group is not prepared any more: the set was aborted.
+    Release,
 }
 
 /// How far a change is.
@@ -67,6 +81,31 @@ pub enum TransitionStage {
     Flushing(Ticket),
     /// The superblock is written.
     Committing,
+    /// It is durable; the gate is still closed. Maps that the change empties are walked, a slice at a time, from this
+    /// extent on.
+    Applying(Extent),
+    /// In a set: the superblock that says prepared is written.
+    Declaring,
+    /// In a set: the other members have not all voted.
+    Voting,
+    /// In a set that failed: the superblock that takes it back is written; then this is the status.
+    Releasing(i32),
+}
+
+impl TransitionStage {
+    /// Its number, and how far it is in it.
+    pub fn position(self) -> (u8, u64) {
+        match self {
+            TransitionStage::Preparing(from) => (0, from.0),
+            TransitionStage::Draining => (1, 0),
+            TransitionStage::Flushing(_) => (2, 0),
+            TransitionStage::Committing => (3, 0),
+            TransitionStage::Applying(from) => (4, from.0),
+            TransitionStage::Declaring => (5, 0),
+            TransitionStage::Voting => (6, 0),
+            TransitionStage::Releasing(_) => (7, 0),
+        }
+    }
 }
 
 /// A change under way.
@@ -81,7 +120,7 @@ pub struct Transition {
 }
 
 /// Extents of a map that one step of a walk handles: it bounds the work of a poll.
-pub const SLICE_EXTENTS: u64 = 1 << 18;
+pub const SLICE_EXTENTS: u64 = 1 << 14;
 
 impl Change {
     /// Whether hosts are held and everything under way finishes before it.
@@ -96,6 +135,9 @@ impl Change {
                 | Change::StartRestore(_)
                 | Change::StartReverse(_)
                 | Change::FinishReverse(_)
+                | Change::CancelRestore(_)
+                | Change::CancelReverse(_)
+                | Change::Retarget(..)
         )
     }
 }
@@ -106,24 +148,45 @@ impl Group<'_> {
             Activity::Transition(Transition { change, stage: TransitionStage::Preparing(Extent(0)), tag });
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn advance_transition(&mut self, transition: Transition, buffers: &mut dyn MetadataBuffers) {
+        if let Err(error) = self.check_set(&transition) {
+            return self.end_transition(transition, error.status());
+        }
         let next = match transition.stage {
             TransitionStage::Preparing(from) => self.prepare(transition.change, from),
             TransitionStage::Draining => self.drain(transition.change),
             TransitionStage::Flushing(ticket) => self.flush_for(transition.change, ticket, buffers),
             TransitionStage::Committing => match self.writer.take_commit() {
                 None => Ok(TransitionStage::Committing),
-                Some(error::OK) => {
-                    self.apply(transition.change);
-                    return self.end_transition(transition, error::OK);
-                }
+                Some(error::OK) => return self.committed(transition, Extent(0)),
                 Some(status) => Err(Error::from_status(status)),
             },
+            TransitionStage::Applying(from) => return self.committed(transition, from),
+            TransitionStage::Declaring => self.declare(buffers),
+            TransitionStage::Voting => Ok(self.await_votes(transition.change, buffers)),
+            TransitionStage::Releasing(status) => self.released(status),
         };
         match next {
             Ok(stage) => self.activity = Activity::Transition(Transition { stage, ..transition }),
             Err(error) => self.end_transition(transition, error.status()),
         }
+    }
+
+    /// The superblock is durable: memory follows, the maps first.
+    fn committed(&mut self, transition: Transition, from: Extent) {
+        if !self.may_walk(1) {
+            let stage = TransitionStage::Applying(from);
+            self.activity = Activity::Transition(Transition { stage, ..transition });
+            return;
+        }
+        if let Some(next) = self.leave_protected(transition.change, from) {
+            let stage = TransitionStage::Applying(next);
+            self.activity = Activity::Transition(Transition { stage, ..transition });
+            return;
+        }
+        self.apply(transition.change);
+        self.end_transition(transition, error::OK);
     }
 
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
@@ -143,7 +206,10 @@ impl Group<'_> {
 
     /// Fills maps, a slice at a time, while hosts go on.
     fn prepare(&mut self, change: Change, from: Extent) -> Result<TransitionStage, Error> {
-        let end = Extent(from.0.saturating_add(SLICE_EXTENTS).min(self.geometry().extents()));
+        if !self.may_walk(1) {
+            return Ok(TransitionStage::Preparing(from));
+        }
+        let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         let more = match change {
             Change::AddClone(lu) => {
@@ -156,6 +222,10 @@ impl Group<'_> {
                 true
             }
             Change::Distrust(lu) => {
+                self.inherit(lu, slice);
+                true
+            }
+            Change::CancelReverse(lu) if self.clone(lu).delta.inherits_intent => {
                 self.inherit(lu, slice);
                 true
             }
@@ -175,8 +245,12 @@ impl Group<'_> {
     /// end, wherever its copies were not written down as flushed (R52, R73).
     fn inherit(&self, lu: u32, slice: ExtentRange) {
         let clone = self.clone(lu);
-        for extent in slice.iter().filter(|&extent| self.persistent.bits.get(extent)) {
-            clone.delta.bits.set(extent);
+        let mut rest = slice;
+        while let Some(first) = self.persistent.bits.next_set_in(rest) {
+            rest.first = first;
+            let end = self.persistent.bits.next_clear_in(rest).unwrap_or(rest.end);
+            clone.delta.bits.set_range(ExtentRange::new(first, end));
+            rest.first = end;
         }
         if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
             clone.delta.bits.set_range(slice.intersection(unproven));
@@ -190,7 +264,10 @@ impl Group<'_> {
             return Err(Error::MetadataFailed);
         }
         self.persistent.save_later();
-        let busy = self.submitted > 0 || self.scoreboard.active() > 0 || !self.persistent.is_clean();
+        let busy = self.persistent.has_later()
+            || self.submitted > 0
+            || self.scoreboard.active() > 0
+            || !self.persistent.is_clean();
         if busy || self.sweeper.is_active() {
             return Ok(TransitionStage::Draining);
         }
@@ -210,6 +287,8 @@ impl Group<'_> {
     /// What must be durable before the superblock says so.
     fn must_flush(&self, change: Change, lu: u32) -> bool {
         match change {
+            // It was flushed when it was prepared, and nothing was written since.
+            _ if self.record.prepared => false,
             // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
             // it (docs/protocol.md, N1).
@@ -223,8 +302,12 @@ impl Group<'_> {
             Change::StartRestore(clone) | Change::StartReverse(clone) => {
                 lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
-            Change::FinishReverse(clone) => lu == clone || lu == SOURCE,
+            Change::FinishReverse(clone) | Change::CancelReverse(clone) => lu == clone || lu == SOURCE,
             Change::FinishRestore(_) => lu == SOURCE,
+            // As at a start (R34, N2).
+            Change::Retarget(_, clone) => lu == clone || lu == SOURCE,
+            // Copies that wait for a flush are made, and what hosts will read of the mixture stays (R59).
+            Change::CancelRestore(_) | Change::AcceptSource => lu == SOURCE,
             _ => false,
         }
     }
@@ -243,6 +326,9 @@ impl Group<'_> {
             match self.lu(lu).flushed(ticket) {
                 Flushed::Waiting => return Ok(TransitionStage::Flushing(ticket)),
                 Flushed::Done => {}
+                // The Source is given up: the copies that were not flushed simply stay different. Who accepts it
+                // needs a flush that works.
+                Flushed::Failed(_) if matches!(change, Change::CancelRestore(_)) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
         }
@@ -251,14 +337,13 @@ impl Group<'_> {
         if matches!(change, Change::FinishRestore(_)) && !self.restore_is_over() {
             return Err(Error::State);
         }
-        self.begin_commit(change, buffers);
-        Ok(TransitionStage::Committing)
+        Ok(self.commit_or_declare(change, buffers))
     }
 
     /// The record of a Clone after the change.
     pub(crate) fn clone_after(&self, change: Change, lu: u32) -> CloneRecord {
         let now = self.clone(lu).record;
-        match change {
+        let after = match change {
             Change::AddClone(clone) if clone == lu => CloneRecord {
                 state: CloneState::OutOfSync,
                 full: true,
@@ -280,9 +365,7 @@ impl Group<'_> {
             Change::Fracture(clone) if clone == lu => {
                 CloneRecord { state: CloneState::Fractured, label: self.label, ..now }
             }
-            Change::Abandon(clone) if clone == lu => {
-                CloneRecord { state: CloneState::OutOfSync, label: self.label, ..now }
-            }
+            Change::Abandon(clone) if clone == lu => CloneRecord { state: CloneState::OutOfSync, ..now },
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             Change::StartReverse(clone) if clone == lu => {
                 CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
@@ -298,17 +381,24 @@ impl Group<'_> {
                 state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
                 _ => now,
             },
-            Change::FinishRestore(clone) if clone == lu => {
+            Change::FinishRestore(clone)
+            | Change::CancelRestore(clone)
+            | Change::CancelReverse(clone)
+            | Change::Retarget(clone, _)
+                if clone == lu =>
+            {
                 CloneRecord { state: CloneState::Fractured, ..now }
             }
+            Change::Retarget(_, clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
             _ => now,
-        }
+        };
+        self.clone_set_after(change, lu, after)
     }
 
     /// The record of the group after the change.
     pub(crate) fn group_after(&self, change: Change) -> GroupRecord {
         let now = self.record;
-        match change {
+        let after = match change {
             Change::StartRestore(lu) => GroupRecord {
                 restoring: lu,
                 restore_generation: now.restore_generation.saturating_add(1),
@@ -323,19 +413,29 @@ impl Group<'_> {
             },
             Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
             Change::FinishReverse(_) => GroupRecord { reversing: 0, ..now },
+            Change::CancelReverse(_) => GroupRecord { reversing: 0, source_invalid: true, ..now },
+            Change::CancelRestore(_) => GroupRecord { restoring: 0, source_invalid: true, ..now },
+            Change::Retarget(_, lu) => GroupRecord {
+                restoring: lu,
+                restore_generation: now.restore_generation.saturating_add(1),
+                ..now
+            },
+            Change::AcceptSource => GroupRecord { source_invalid: false, ..now },
             Change::Pause => GroupRecord { paused: true, ..now },
             Change::Resume => GroupRecord { paused: false, ..now },
             _ => now,
-        }
+        };
+        self.set_after(change, after)
     }
 
-    /// The superblock is durable: memory follows.
+    /// Memory says what the superblock says.
     fn apply(&mut self, change: Change) {
         if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
             let now_ns = self.now_ns;
             let clone = self.clone_mut(lu);
-            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns).max(1);
+            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns);
         }
+        self.note_resolution(change);
         self.record = self.group_after(change);
         for lu in 1..=self.config.clones_max {
             let after = self.clone_after(change, lu);
@@ -368,6 +468,10 @@ impl Group<'_> {
                 self.collisions.forget_lu(lu);
                 // What the Clone was sent lately may still be lost from its cache (R3).
                 self.clone_mut(lu).delta.inherits_intent = matches!(change, Change::Abandon(..));
+                self.clone_mut(lu).restart_pass();
+                if matches!(change, Change::Abandon(_)) {
+                    self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
+                }
             }
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
@@ -388,12 +492,34 @@ impl Group<'_> {
                 self.sweeper.request();
                 self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
             }
+            Change::CancelReverse(lu) => {
+                self.leave_reverse(lu);
+                self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
+            }
+            Change::CancelRestore(lu) => {
+                self.leave_restore(lu);
+                self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
+            }
+            Change::Retarget(from, to) => {
+                self.leave_restore(from);
+                self.restart_copy(to);
+                self.begin_copy_progress(to);
+                self.raise(Event { kind: EventKind::SourceChanged, lu: Some(to), ..Event::default() });
+            }
+            Change::AcceptSource => {
+                self.raise(Event { kind: EventKind::SourceAccepted, lu: Some(SOURCE), ..Event::default() });
+            }
             Change::Resume => {
                 for lu in 1..=self.config.clones_max {
                     self.clone_mut(lu).restart_pass();
                 }
             }
-            Change::AddClone(_) | Change::SyncedBelow(..) | Change::Pause | Change::Record => {}
+            Change::AddClone(_)
+            | Change::SyncedBelow(..)
+            | Change::Pause
+            | Change::Record
+            | Change::Prepare(..)
+            | Change::Release => {}
         }
         // Which bits a write needs depends on the states: no extent passes any more (R71).
         if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {
@@ -406,7 +532,7 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, |state| state == CloneState::OutOfSync) {
             self.clone_mut(lu).delta.inherits_intent = true;
-            from = lu.saturating_add(1);
+            from = lu.wrapping_add(1);
         }
     }
 
@@ -415,6 +541,7 @@ impl Group<'_> {
         let clone = self.clone_mut(lu);
         clone.restart_pass();
         clone.copied = 0;
+        clone.skipped = 0;
         clone.copy_total = clone.delta.bits.count();
         clone.copy_began_ns = now_ns;
         clone.copy_took_ns = 0;

@@ -38,6 +38,7 @@ fn profiles() -> Vec<Profile> {
                         faults: 0,
                         metadata_faults: 0,
                         intents: 16,
+                        skip_equal: false,
                     });
                 }
             }

@@ -8,6 +8,7 @@
 mod common;
 
 use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
 use common::world::{Profile, World};
 
@@ -54,6 +55,48 @@ fn restoring() -> Box<World> {
     world.host(CLONE_GROUP_IO_WRITE, 0, 36, 2, false);
     world.host(CLONE_GROUP_IO_WRITE, 0, 10, 1, false);
     while world.poll(8) != CLONE_GROUP_OK {}
+    world
+}
+
+/// Prepared for a set of two groups, of which the other one never votes.
+fn prepared(restore: bool) -> Box<World> {
+    let (world, other) = (restorable(), restorable());
+    let groups = [world.group(), other.group()];
+    // SAFETY: a struct of integers, filled by the library; live groups; the set is leaked, so it outlives them.
+    unsafe {
+        let set: &mut clone_group_set = Box::leak(Box::new(std::mem::zeroed()));
+        let id = 0x1122_3344_5566_7788;
+        assert_eq!(clone_group_set_init(set, size_of::<clone_group_set>() as u32, id), CLONE_GROUP_OK);
+        let (label, clone) = ([b'L'; 64], if restore { 1 } else { 2 });
+        let asked = if restore {
+            clone_group_set_protected_restore(groups.as_ptr(), [clone; 2].as_ptr(), 2, set, 1)
+        } else {
+            clone_group_set_fracture(groups.as_ptr(), [clone; 2].as_ptr(), 2, set, label.as_ptr(), 1)
+        };
+        assert_eq!(asked, CLONE_GROUP_PENDING);
+    }
+    for _ in 0..20 {
+        world.poll(8);
+    }
+    world
+}
+
+/// Clone 1 is fractured and differs, Clone 2 is mirrored.
+fn restorable() -> Box<World> {
+    let world = formatted();
+    // SAFETY: a live group, here and below.
+    unsafe {
+        for lu in [1, 2] {
+            operate(&world, |group, tag| clone_group_clone_add(group, lu, tag));
+            operate(&world, |group, tag| clone_group_synchronize(group, lu, tag));
+            world.settle();
+        }
+        world.inner.borrow_mut().note_fracture();
+        operate(&world, |group, tag| clone_group_fracture(group, 1, std::ptr::null(), 0, tag));
+    }
+    world.host(CLONE_GROUP_IO_WRITE, 0, 9, 1, false);
+    world.settle();
+    world.inner.borrow_mut().note_fracture();
     world
 }
 
@@ -119,6 +162,8 @@ fn with_pages_damaged(bytes: &[u8]) -> Vec<u8> {
 fn images_are_golden() {
     golden("formatted", &area(&formatted()));
     golden("restoring", &area(&restoring()));
+    golden("prepared_fracture", &area(&prepared(false)));
+    golden("prepared_restore", &area(&prepared(true)));
 }
 
 /// What was written by format version 1 is read: states, label, maps, and the restore goes on.
@@ -137,6 +182,32 @@ fn golden_images_are_read() {
     assert_eq!(set(world.map(CLONE_GROUP_MAP_DELTA, 1)), [0, 5, 6]);
     world.settle();
     assert_eq!(world.info().restoring_lu, 0);
+}
+
+/// A prepared group is read, names its set, and is resolved either way (R77).
+#[test]
+fn golden_images_of_prepared_groups_are_read() {
+    for (name, restore) in [("prepared_fracture", false), ("prepared_restore", true)] {
+        for commit in [0, 1] {
+            let mut world = prepared(restore);
+            let image = golden(name, &area(&world));
+            assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK);
+            let info = world.info();
+            assert_eq!(
+                (info.conditions, info.set_id),
+                (CLONE_GROUP_CONDITION_PREPARED, 0x1122_3344_5566_7788)
+            );
+            // SAFETY: a live group.
+            operate(&world, |group, tag| unsafe { clone_group_set_resolve(group, commit, tag) });
+            let info = world.info();
+            assert_eq!((info.conditions, info.set_id != 0), (0, commit == 1));
+            assert_eq!(info.restoring_lu, u32::from(restore && commit == 1));
+            let fractured = [CLONE_GROUP_CLONE_SYNCHRONIZED, CLONE_GROUP_CLONE_FRACTURED][commit as usize];
+            assert_eq!(world.clone_info(2).state, fractured, "{name}");
+            let labelled = !restore && commit == 1;
+            assert_eq!(world.clone_info(2).label, [if labelled { b'L' } else { 0 }; 64]);
+        }
+    }
 }
 
 /// Each kind of wrong metadata has its own status, and Recovery writes nothing.

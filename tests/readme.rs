@@ -27,9 +27,9 @@ const COMMANDS: [(&str, &str, &str); 6] = [
         "--no-default-features --features std",
     ),
     (
-        "cargo rustc --lib --crate-type staticlib --no-default-features --profile firmware",
+        "cargo rustc --lib --crate-type staticlib --no-default-features --features parts --profile firmware",
         ".ci/run",
-        "--crate-type staticlib --no-default-features --profile firmware",
+        "--crate-type staticlib --no-default-features --features parts --profile firmware",
     ),
 ];
 

@@ -239,3 +239,33 @@ fn r61_a_whole_write_heals_a_bad_extent() {
     assert_eq!(world.info().restoring_lu, 0, "the restore does not end");
     world.check_lu_now(0);
 }
+
+/// R24: a read that is under way on the Source when a flush fails, and with it the cache drops the copy that it
+/// should find, does not return what the Source held before the restore.
+#[test]
+fn r24_a_read_of_a_dropped_copy_fails() {
+    let world = restoring(Profile { volatile: true, immediate: 0, ..PROFILE });
+    let (tag, _) = world.host(CLONE_GROUP_IO_READ, 0, 1, 1, false);
+    // The copy on demand is made; the read and the flush of the copy go out.
+    while world.statistics().cod_extents == 0 {
+        world.poll(8);
+        world.complete_some(1);
+        world.poll(0);
+        world.step(0);
+    }
+    for _ in 0..50 {
+        world.step(4);
+        world
+            .complete_where(|io| io.operation != CLONE_GROUP_IO_FLUSH && io.flags & CLONE_GROUP_IO_HOST == 0);
+    }
+    assert_eq!(world.held(), 2, "a read and a flush are under way");
+    world.inner.borrow_mut().fault_seen = true;
+    world.inner.borrow_mut().profile.faults = 65536;
+    world.complete_where(|io| io.operation == CLONE_GROUP_IO_FLUSH);
+    world.inner.borrow_mut().devices[0].drop_cached();
+    world.inner.borrow_mut().profile.faults = 0;
+    world.poll(8);
+    world.complete_where(|_| true);
+    world.poll(8);
+    assert!(world.inner.borrow().failed.contains(&tag), "the read returned what the cache dropped");
+}

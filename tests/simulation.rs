@@ -34,12 +34,13 @@ fn profile(rng: &mut fastrand::Rng) -> Profile {
     let extent_blocks = 1 << rng.usize(0..4);
     let extents = if rng.usize(..8) == 0 { 1900 } else { rng.usize(3..40) };
     let tail = if extent_blocks > 1 { rng.usize(..extent_blocks) } else { 0 };
+    let skip_equal = rng.usize(..4) == 0;
     Profile {
         blocks: (extents * extent_blocks - tail).min(4000),
         extent_blocks,
         clones: rng.usize(1..4),
         copies: rng.u32(1..5),
-        copy_blocks: 1 << rng.u32(0..6),
+        copy_blocks: 1 << rng.u32(u32::from(skip_equal)..6),
         volatile: rng.bool(),
         host_durable: rng.bool(),
         redirect: rng.bool(),
@@ -52,6 +53,7 @@ fn profile(rng: &mut fastrand::Rng) -> Profile {
         faults: 0,
         metadata_faults: 0,
         intents: 16,
+        skip_equal,
     }
 }
 

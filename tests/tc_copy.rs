@@ -52,10 +52,10 @@ fn tc_02_a_write_waits_for_every_extent() {
         world.poll_still();
         assert_eq!(world.holds(|io| io.first_block == 12), 1, "extent 3 is copied on demand");
         assert_eq!(world.logged(is_copy_read), 2, "extent 1 was copied twice");
-        world.complete_where(Choice::Now, |io| io.first_block != 4 * last);
+        world.complete_chosen(Choice::Now, |io| io.first_block != 4 * last);
         world.poll_still();
         assert_eq!(world.logged(is_host_write), 0, "the write did not wait for extent {last}");
-        world.complete_where(Choice::Now, |_| true);
+        world.complete_chosen(Choice::Now, |_| true);
         world.poll_still();
         assert_eq!(world.logged(is_host_write), 1);
         assert_eq!(world.protected(), [1, 2, 3]);
@@ -92,7 +92,7 @@ fn tc_04_the_state_changes_before_the_submission() {
     world.poll_still();
     assert_eq!(world.done_operation(fracture), None);
     world.choose_nothing();
-    world.complete_where(Choice::Now, |_| true);
+    world.complete_chosen(Choice::Now, |_| true);
     world.poll_still();
     assert_eq!(world.done_operation(fracture), Some(CLONE_GROUP_OK));
     assert_eq!(world.ended(tag), Some(true));
@@ -209,7 +209,7 @@ fn tc_08_a_copy_ends_with_writes_under_way() {
     world.step_still();
     assert_eq!((world.info().restoring_lu, world.holds(is_host_write)), (0, 1), "the restore is over");
     assert_eq!(world.delta(1), [5]);
-    world.complete_where(Choice::Now, |_| true);
+    world.complete_chosen(Choice::Now, |_| true);
     world.poll_still();
     world.check_delta_maps();
 
@@ -218,7 +218,7 @@ fn tc_08_a_copy_ends_with_writes_under_way() {
     let tag = world.write(at(5), 1);
     world.step_still();
     assert_eq!(world.ended(tag), None, "it is acknowledged after both legs");
-    world.complete_where(Choice::Fail(-5), |_| true);
+    world.complete_chosen(Choice::Fail(-5), |_| true);
     world.poll_still();
     assert_eq!(world.ended(tag), Some(true), "a leg to a Clone never fails the host");
     assert_eq!(world.state(1), CLONE_GROUP_CLONE_OUT_OF_SYNC);
@@ -257,7 +257,7 @@ fn tc_10_bits_come_back_before_the_end() {
     assert_eq!((world.holds(is_superblock), world.delta(1).len()), (1, 0), "the end is being written");
     let mut payload = [7];
     unstable_write(&world, 20, &mut payload);
-    world.complete_where(Choice::Now, |_| true);
+    world.complete_chosen(Choice::Now, |_| true);
     world.choose_nothing();
     world.poll_still();
     assert_eq!(world.state(1), CLONE_GROUP_CLONE_SYNCHRONIZING, "it counts as equal");
@@ -295,7 +295,7 @@ fn tc_11_a_write_while_the_maps_change_roles() {
         world.poll_still();
         assert_eq!((world.ended(tag), world.info().restoring_lu), (Some(true), 1));
         world.choose_nothing();
-        world.complete_where(Choice::Now, |_| true);
+        world.complete_chosen(Choice::Now, |_| true);
         world.poll_still();
         assert_eq!((world.info().restoring_lu, world.delta(1)), (0, vec![6]));
         world.crash(false);
@@ -322,8 +322,8 @@ fn tc_12_a_stale_copy_does_not_stay() {
                 world.write(5, 1);
             }
             assert_eq!(world.holds(is_copy_write), 1, "the copy has read what was there before");
-            world.complete_where(Choice::Now, is_host_write);
-            world.complete_where(Choice::Now, is_copy_write);
+            world.complete_chosen(Choice::Now, is_host_write);
+            world.complete_chosen(Choice::Now, is_copy_write);
             world.choose_nothing();
             world.settle();
             assert_eq!(world.state(1), CLONE_GROUP_CLONE_SYNCHRONIZED);
@@ -380,7 +380,7 @@ fn tc_14_a_discard_waits_for_a_write() {
             }
             let legs = if restore { 1 } else { 2 };
             assert_eq!(world.holds(is_host), legs, "both are under way: restore {restore}");
-            world.complete_where(Choice::Now, |_| true);
+            world.complete_chosen(Choice::Now, |_| true);
             world.choose_nothing();
             world.settle();
             let zero = world.content(0)[4..8].iter().all(|&value| value == 0);
@@ -445,7 +445,7 @@ fn tc_17_a_fracture_drains() {
     world.poll_still();
     assert_eq!(world.done_operation(fracture), None, "the drain returned at once");
     assert_eq!(world.ended(held), None, "a new write was let in");
-    world.complete_where(Choice::Now, |_| true);
+    world.complete_chosen(Choice::Now, |_| true);
     world.poll_still();
     assert_eq!(world.done_operation(fracture), Some(CLONE_GROUP_OK));
     assert_eq!((world.holds(|io| io.lu == 1), world.ended(held)), (0, Some(true)));

@@ -59,7 +59,7 @@ fn tc_48_a_success_does_not_hide_an_error() {
             assert_eq!(world.holds(is_host_write), 2);
             for fails in [failed_first, !failed_first] {
                 let how = if fails { Choice::Fail(-5) } else { Choice::Now };
-                world.complete_where(how, |io| (io.lu == authority) == fails);
+                world.complete_chosen(how, |io| (io.lu == authority) == fails);
                 world.poll_still();
             }
             let status = world.inner.borrow().failed.contains(&tag);
@@ -76,7 +76,7 @@ fn tc_48_a_success_does_not_hide_an_error() {
             assert_eq!(world.holds(is_copy_read), 2);
             for fails in [bad_first, !bad_first] {
                 let how = if fails { Choice::Fail(-5) } else { Choice::Now };
-                world.complete_where(how, |io| (io.first_block == bad) == fails);
+                world.complete_chosen(how, |io| (io.first_block == bad) == fails);
                 world.poll_still();
             }
             assert_eq!(world.ended(tag), Some(false));
@@ -190,10 +190,10 @@ fn tc_51_destroy_and_late_completions() {
     unsafe {
         assert_eq!(clone_group_destroy(world.group()), CLONE_GROUP_ERR_BUSY);
         let id = world.inner.borrow().log[0].id;
-        world.complete_where(Choice::Now, |io| io.id == id);
+        world.complete_chosen(Choice::Now, |io| io.id == id);
         assert_eq!(clone_group_io_complete(world.group(), id, 0), CLONE_GROUP_ERR_STALE_IO);
         assert_eq!(clone_group_destroy(world.group()), CLONE_GROUP_ERR_BUSY);
-        world.complete_where(Choice::Now, |_| true);
+        world.complete_chosen(Choice::Now, |_| true);
         assert_eq!(clone_group_io_complete(world.group(), id, 0), CLONE_GROUP_ERR_STALE_IO);
         assert_eq!(clone_group_destroy(world.group()), CLONE_GROUP_OK);
     }

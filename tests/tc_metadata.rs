@@ -52,7 +52,7 @@ fn tc_22_a_copy_during_a_flush() {
     world.step(1);
     world.poll_still();
     assert_eq!(world.logged(is_copy_write), 2, "the second copy came during the flush");
-    world.complete_where(Choice::Now, is_flush);
+    world.complete_chosen(Choice::Now, is_flush);
     world.poll_still();
     assert_eq!(world.delta(1), [2, 3], "the second copy was certified too");
     world.crash(false);
@@ -131,7 +131,7 @@ fn tc_25_metadata_and_data_in_order() {
     world.write(5, 1);
     world.poll_still();
     assert_eq!((world.logged(is_page), world.logged(is_host_write)), (1, 0), "the page is not flushed");
-    world.complete_where(Choice::Now, is_area_flush);
+    world.complete_chosen(Choice::Now, is_area_flush);
     world.poll_still();
     assert_eq!(world.logged(is_host_write), 2);
     let pause = world.ask(Ask::Pause).expect("it is accepted");
@@ -139,7 +139,7 @@ fn tc_25_metadata_and_data_in_order() {
         world.poll_still();
         assert_eq!(world.logged(is_superblock), slots, "a slot is written before the other one is flushed");
         assert_eq!(world.done_operation(pause), None);
-        world.complete_where(Choice::Now, is_area_flush);
+        world.complete_chosen(Choice::Now, is_area_flush);
     }
     world.poll_still();
     assert_eq!(world.done_operation(pause), Some(CLONE_GROUP_OK));
@@ -155,11 +155,11 @@ fn tc_26_two_writes_of_one_page() {
     let second = world.write(at(2), 1);
     world.poll_still();
     assert_eq!(world.holds(is_page), 1, "two writes of one page are under way");
-    world.complete_where(Choice::Now, is_page);
+    world.complete_chosen(Choice::Now, is_page);
     world.poll_still();
     assert_eq!((world.ended(first), world.ended(second)), (Some(true), None));
     assert_eq!(world.holds(is_page), 1);
-    world.complete_where(Choice::Now, is_page);
+    world.complete_chosen(Choice::Now, is_page);
     world.poll_still();
     assert_eq!(world.ended(second), Some(true));
 }
@@ -175,7 +175,7 @@ fn tc_27_set_cleared_and_set_again() {
     world.choose(|io| if is_page(io) { Choice::Hold } else { Choice::Now });
     world.write(at(9), 1);
     world.poll_still();
-    world.complete_where(Choice::Now, is_page);
+    world.complete_chosen(Choice::Now, is_page);
     world.poll_still();
     assert_eq!(
         (world.holds(is_page), world.info().persistent_delta_extents),
@@ -185,10 +185,10 @@ fn tc_27_set_cleared_and_set_again() {
     let tag = world.write(at(0), 2);
     world.poll_still();
     assert_eq!(world.ended(tag), None, "it counts on a bit that is being cleared");
-    world.complete_where(Choice::Now, is_page);
+    world.complete_chosen(Choice::Now, is_page);
     world.poll_still();
     assert_eq!(world.ended(tag), None, "the page that was cleared counts as the one with the bit");
-    world.complete_where(Choice::Now, is_page);
+    world.complete_chosen(Choice::Now, is_page);
     world.poll_still();
     assert_eq!(world.ended(tag), Some(true));
 }
@@ -207,7 +207,7 @@ fn tc_28_images_do_not_change() {
     assert_eq!(world.holds(is_page_or_superblock), 2);
     while world.hosts_open() > 0 {
         // The device compares the image with what was submitted.
-        assert!(world.complete_where(Choice::Now, is_page_or_superblock) > 0);
+        assert!(world.complete_chosen(Choice::Now, is_page_or_superblock) > 0);
         world.poll_still();
     }
     world.crash(false);
@@ -307,7 +307,7 @@ fn tc_31_members_change_in_every_state() {
                     world.poll_still();
                     world.write(at(4), 1);
                     world.poll_still();
-                    world.complete_where(Choice::Now, |_| true);
+                    world.complete_chosen(Choice::Now, |_| true);
                     world.choose_nothing();
                     world.finish_hosts();
                     world.check_delta_maps();
@@ -338,10 +338,10 @@ fn tc_32_a_close_with_writes_under_way() {
     assert_eq!((world.done_operation(close), world.logged(is_superblock)), (None, 0));
     // SAFETY: a live group.
     assert_eq!(unsafe { clone_group_host_flush(world.group(), 0, 99) }, CLONE_GROUP_ERR_CLOSED);
-    world.complete_where(Choice::Now, |io| io.lu == 0);
+    world.complete_chosen(Choice::Now, |io| io.lu == 0);
     world.poll_still();
     assert_eq!((world.done_operation(close), world.logged(is_superblock)), (None, 0), "one leg is under way");
-    world.complete_where(Choice::Now, |_| true);
+    world.complete_chosen(Choice::Now, |_| true);
     world.poll_still();
     assert_eq!((world.ended(tag), world.done_operation(close)), (Some(true), Some(CLONE_GROUP_OK)));
     world.crash(false);

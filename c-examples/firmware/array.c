@@ -172,7 +172,7 @@ static void on_event(void *context, const struct clone_group_event *event)
     CHECK(context == &array);
     CHECK(event->struct_size == sizeof *event);
     CHECK(event->kind < sizeof array.events / sizeof array.events[0]);
-    CHECK(event->text[0] != 0);
+    CHECK((event->text[0] != 0) == array.has_texts && (event->name[0] != 0) == array.has_texts);
     array.events[event->kind]++;
     stack_callback_ends();
 }

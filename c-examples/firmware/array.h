@@ -37,6 +37,7 @@ struct array {
     unsigned char payload[REQUESTS][REQUEST_BLOCKS * BLOCK_BYTES];
     uint32_t events[16];
     uint32_t log_lines;
+    int has_texts;              // the library was built with them
 };
 
 extern struct array array;

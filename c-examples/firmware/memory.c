@@ -92,4 +92,35 @@ int bcmp(const void *one, const void *other, size_t bytes)
 ARM_NAMES()
 ARM_NAMES(4)
 ARM_NAMES(8)
+
+// Shifts of 64 bits, which the smallest build calls. gcc's own library has them too.
+uint64_t __aeabi_llsl(uint64_t value, int by);
+uint64_t __aeabi_llsl(uint64_t value, int by)
+{
+    uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
+
+    if (by >= 32) {
+        return (uint64_t)(low << (by - 32)) << 32;
+    }
+    if (by > 0) {
+        high = high << by | low >> (32 - by);
+        low <<= by;
+    }
+    return (uint64_t)high << 32 | low;
+}
+
+uint64_t __aeabi_llsr(uint64_t value, int by);
+uint64_t __aeabi_llsr(uint64_t value, int by)
+{
+    uint32_t low = (uint32_t)value, high = (uint32_t)(value >> 32);
+
+    if (by >= 32) {
+        return high >> (by - 32);
+    }
+    if (by > 0) {
+        low = low >> by | high << (32 - by);
+        high >>= by;
+    }
+    return (uint64_t)high << 32 | low;
+}
 #endif

@@ -7,6 +7,7 @@ use super::types::*;
 use super::{pump, structs, workspace};
 use crate::error::{self, Error};
 use crate::group::Operation;
+use crate::parts;
 use crate::request::{HostOperation, HostRequest, Payload};
 
 // -------------------------------------------------------- before a group is
@@ -33,7 +34,8 @@ pub extern "C" fn clone_group_version() -> *const c_char {
 /// The name of a status, such as "CLONE_GROUP_ERR_BUSY". Static.
 ///
 /// Context: any context.
-/// Returns the name; for a number that is not the library's, a text that says so.
+/// Returns the name; for a number that is not the library's, a text that says so; an
+/// empty text in a firmware build without texts.
 #[unsafe(no_mangle)]
 pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
     error::name(status).as_ptr()
@@ -42,7 +44,8 @@ pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
 /// What a status means and what the caller can do, in one sentence. Static.
 ///
 /// Context: any context.
-/// Returns the text; for a number that is not the library's, a text that says so.
+/// Returns the text; for a number that is not the library's, a text that says so; an
+/// empty text in a firmware build without texts.
 #[unsafe(no_mangle)]
 pub extern "C" fn clone_group_status_text(status: i32) -> *const c_char {
     error::text(status).as_ptr()
@@ -145,12 +148,13 @@ pub unsafe extern "C" fn clone_group_create(
     guard(None, || {
         // SAFETY: the caller's promise about all pointers.
         unsafe {
-            let config = structs::config(config)?;
-            let ops = structs::ops(ops)?;
+            let (config, ops) = (&structs::config(config), &structs::ops(ops));
+            let config = config.as_ref().map_err(|error| *error)?;
+            let ops = ops.as_ref().map_err(|error| *error)?;
             if group.is_null() || !group.is_aligned() {
                 return Err(Error::Invalid);
             }
-            let made = handle::create(&config, ops, workspace, workspace_bytes)?;
+            let made = handle::create(config, ops, workspace, workspace_bytes)?;
             structs::output(group, made.cast())
         }
     })
@@ -228,7 +232,9 @@ pub unsafe extern "C" fn clone_group_format(group: *mut clone_group, flags: u32,
 
 /// Loads a group from the persistent area and resumes what was interrupted: a
 /// restore goes on, with everything that hosts wrote (R57). Writes nothing before
-/// it is done; a power loss during Recovery changes nothing (R58).
+/// it is done; a power loss during Recovery changes nothing (R58). A group whose
+/// set was cut short comes up with CLONE_GROUP_CONDITION_PREPARED and serves no
+/// hosts before clone_group_set_resolve().
 /// `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
 ///
 /// Context: any thread.
@@ -286,7 +292,9 @@ pub unsafe extern "C" fn clone_group_metadata_repair(group: *mut clone_group, ta
 // --------------------------------------------------------------- the Clones
 
 /// Makes the LU a Clone of the group. Its content counts as entirely different
-/// from the Source until it was synchronized (R73).
+/// from the Source until it was synchronized (R73). Allowed at any time but during
+/// a restore, also while the Source is invalid. The LU must be attached; it can be
+/// attached while the group runs, as long as it is no Clone.
 ///
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
@@ -303,11 +311,16 @@ pub unsafe extern "C" fn clone_group_clone_add(group: *mut clone_group, lu: u32,
     unsafe { operate(group, 0, Operation::AddClone { lu }, tag) }
 }
 
-/// Takes the Clone out of the group. The LU and its data stay as they are.
+/// Takes the Clone out of the group, in any state but one: while a restore copies
+/// from it, it stays (R39; cancel or re-target the restore first). Other Clones
+/// may go during a restore, and so may the last one. Hosts are held while what is
+/// under way finishes. The LU and its data stay as they are; what the group knew
+/// of it - that it is a point in time, its Delta Map, its label - is lost: added
+/// again, it differs in every extent.
 ///
 /// Context: any thread.
-/// Returns as clone_group_clone_add(); CLONE_GROUP_ERR_STATE while a restore runs
-/// (R39).
+/// Returns as clone_group_clone_add(), CLONE_GROUP_ERR_NO_LU if it is no Clone,
+/// CLONE_GROUP_ERR_STATE if a restore copies from it.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -342,7 +355,8 @@ pub unsafe extern "C" fn clone_group_synchronize(group: *mut clone_group, lu: u3
 /// submitted after `done`, and no write without its predecessors (R55). Hosts may
 /// then read and write the Clone.
 /// `label`: 64 bytes that the Clone keeps (a time, a name), or NULL for zeroes.
-/// `flags`: CLONE_GROUP_FRACTURE_ABANDON.
+/// `flags`: 0. A Synchronization that is not finished cannot be fractured;
+/// clone_group_cancel() gives it up.
 ///
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
@@ -361,12 +375,10 @@ pub unsafe extern "C" fn clone_group_fracture(
     flags: u32,
     tag: u64,
 ) -> i32 {
-    let abandon = flags & CLONE_GROUP_FRACTURE_ABANDON != 0;
-    let unknown = flags & !CLONE_GROUP_FRACTURE_ABANDON;
     // SAFETY: the caller's promise about `label` and `group`.
     unsafe {
         let label = structs::label(label);
-        operate_labelled(group, unknown, Operation::Fracture { lu, abandon }, &label, tag)
+        operate_labelled(group, flags, Operation::Fracture { lu }, &label, tag)
     }
 }
 
@@ -381,7 +393,8 @@ pub unsafe extern "C" fn clone_group_fracture(
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when the
 /// restore has begun, or the status of the flush or persist callback that failed
-/// (nothing has changed then); or at once CLONE_GROUP_ERR_INVALID,
+/// (nothing has changed then; a Source that a canceled restore left invalid is
+/// valid from `done` on); or at once CLONE_GROUP_ERR_INVALID,
 /// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
 /// runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
@@ -446,6 +459,156 @@ pub unsafe extern "C" fn clone_group_pause(group: *mut clone_group, tag: u64) ->
 pub unsafe extern "C" fn clone_group_resume(group: *mut clone_group, tag: u64) -> i32 {
     // SAFETY: the caller's promise about `group`.
     unsafe { operate(group, 0, Operation::Resume, tag) }
+}
+
+/// Gives the copy of or from this Clone up, for good: only a pause can be resumed.
+///
+/// A Protected Restore from `lu`: the Source is left as it is, a mixture of what
+/// was copied, what hosts wrote and what was there before the restore. That is no
+/// rollback (R38): the Source becomes invalid, which outlives power losses and
+/// close. Host requests to it, also those that wait, end with
+/// CLONE_GROUP_ERR_SOURCE_INVALID, and it cannot be synchronized, until
+/// clone_group_protected_restore() from any fractured Clone or
+/// clone_group_source_accept(). What was submitted to an LU before finishes first.
+/// The Clone is Fractured again, untouched, and its Delta Map has what was not
+/// copied and what hosts wrote, so that a new restore from it copies just that.
+/// Other Clones stay as they are; hosts go on with all fractured Clones. Copies
+/// that wait for a flush are flushed; if that fails they count as not made.
+///
+/// A Reverse Synchronization from `lu`: the Source is invalid in the same way. The
+/// Clone has everything that hosts wrote and is Fractured: the point in time of
+/// the cancel. Both LUs are flushed; if that fails, nothing has changed.
+///
+/// A Synchronization of `lu`: the Clone becomes OutOfSync. Synchronizing it again
+/// copies what is left.
+///
+/// Failed and stalled extents are forgotten; a pause stays, for the copies to
+/// come. CLONE_GROUP_EVENT_CANCELED follows. If power is lost before `done`, the
+/// copy was canceled or it goes on.
+///
+/// Context: any thread. While it waits for what is under way (an LU that hangs),
+/// clone_group_abort() with its tag takes it back, and the copy goes on.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+/// CLONE_GROUP_ERR_STATE (the copy came to its end first),
+/// CLONE_GROUP_ERR_METADATA_FAILED or the status of the persist callback that
+/// failed; or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+/// CLONE_GROUP_ERR_STATE (nothing is copied to or from it), CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED (repair first).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_cancel(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Cancel { lu }, tag) }
+}
+
+/// Serves the Source again as a canceled restore, or Recovery with
+/// CLONE_GROUP_RECOVER_ABANDON_RESTORE, left it: the operator takes the mixture for
+/// what it is. It is flushed first. The Clones stay as they are; their Delta Maps
+/// say where they differ from it. Durable at `done`;
+/// CLONE_GROUP_EVENT_SOURCE_ACCEPTED follows. If power is lost before, the Source
+/// is invalid still or accepted.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, or the status
+/// of the flush or persist callback that failed (the Source is invalid still); or
+/// at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (it is valid),
+/// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+/// CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_source_accept(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::AcceptSource, tag) }
+}
+
+/// Gives the restore that runs another Clone: from `done` on, hosts find the data
+/// of the Clone `lu` on the Source. **Everything that hosts wrote since the restore
+/// began is replaced by it**, acknowledged or not (R38); so is what they read of
+/// the first Clone. Hosts are held meanwhile: what was submitted to an LU finishes
+/// first, what waits is done on the new content. The Source is never invalid in
+/// between. Only extents in which `lu` and the Source differ are copied. The first
+/// Clone is Fractured again, untouched; it may be re-targeted to in turn.
+///
+/// Failed and stalled extents are forgotten; a pause stays.
+/// CLONE_GROUP_EVENT_SOURCE_CHANGED follows. If power is lost before `done`, the
+/// restore goes on from the one Clone, with what hosts wrote, or from the other.
+///
+/// Context: any thread. While it waits for what is under way,
+/// clone_group_abort() with its tag takes it back, and the restore goes on from
+/// the first Clone.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
+/// CLONE_GROUP_ERR_STATE (the restore came to its end first), or the status of the
+/// flush or persist callback that failed (nothing has changed then); or at once
+/// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (no
+/// restore runs, it runs from `lu`, or `lu` is not fractured),
+/// CLONE_GROUP_ERR_NOT_CONSISTENT (`lu` is OutOfSync), CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_retarget(group: *mut clone_group, lu: u32, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::Retarget { lu }, tag) }
+}
+
+/// Compares the Clone with the Source, online, wherever its Delta Map says that
+/// they are equal; while it is restored from, also outside the Protected Restore
+/// Map. It is background work like copies: clone_group_sync_step() does it, with
+/// the part of its budget and the copy slots that copies leave; a pause holds
+/// it. A host write that meets a comparison makes it count for nothing; the
+/// extent is compared again, at last with writes to it held, so that hosts cause
+/// no false mismatch and cannot keep it from ending. CLONE_GROUP_EVENT_MISMATCH
+/// tells of each of the first 64 extents that differ, CLONE_GROUP_EVENT_VERIFIED
+/// of the end; clone_group_clone_query() has the numbers. An extent that cannot
+/// be read is counted, and the rest goes on.
+///
+/// One Verify runs at a time; other operations go on. It ends with
+/// CLONE_GROUP_ERR_CANCELED when the Clone leaves its state (but not between
+/// Synchronizing and Synchronized), a restore begins or the group is closed. It
+/// is not durable: after a power loss it is gone.
+/// `flags`: CLONE_GROUP_VERIFY_MARK: what differs goes into the Delta Map. A
+/// mirrored Clone is copied to there at once and is Synchronizing until then; a
+/// fractured one by the next Synchronization or restore. A Clone that is restored
+/// from is only reported on.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK when it has
+/// begun, or with what is said below; or at once CLONE_GROUP_ERR_INVALID,
+/// CLONE_GROUP_ERR_NO_LU (the number is over clones_max), CLONE_GROUP_ERR_STATE
+/// (absent or OutOfSync), CLONE_GROUP_ERR_SOURCE_INVALID,
+/// CLONE_GROUP_ERR_NOT_SUPPORTED (the copy buffer has no two halves),
+/// CLONE_GROUP_ERR_BUSY (a Verify or another operation runs),
+/// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
+/// CLONE_GROUP_ERR_METADATA_FAILED (with CLONE_GROUP_VERIFY_MARK).
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_verify(group: *mut clone_group, lu: u32, flags: u32, tag: u64) -> i32 {
+    let mark = flags & CLONE_GROUP_VERIFY_MARK != 0;
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, flags & !CLONE_GROUP_VERIFY_MARK, Operation::Verify { lu, mark }, tag) }
+}
+
+/// Ends the Verify that runs. CLONE_GROUP_EVENT_VERIFIED follows with
+/// CLONE_GROUP_ERR_CANCELED when its reads are over.
+///
+/// Context: any thread.
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK; or at once
+/// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (none runs),
+/// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
+///
+/// # Safety
+/// `group` must be NULL or a live handle.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn clone_group_verify_stop(group: *mut clone_group, tag: u64) -> i32 {
+    // SAFETY: the caller's promise about `group`.
+    unsafe { operate(group, 0, Operation::StopVerify, tag) }
 }
 
 // --------------------------------------------------------------- host I/O
@@ -710,7 +873,8 @@ pub unsafe extern "C" fn clone_group_lu_query(
 /// Counters since create.
 ///
 /// Context: any thread; also from callbacks.
-/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, or CLONE_GROUP_ERR_NOT_SUPPORTED
+/// (a firmware build without queries).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `statistics` NULL or writable for its `struct_size`.
@@ -722,6 +886,7 @@ pub unsafe extern "C" fn clone_group_statistics_query(
     // SAFETY: the caller's promise about both pointers.
     unsafe {
         handle::with_any(group, |handle| {
+            parts::needs(parts::QUERIES)?;
             let filled = structs::statistics(&handle.locked(|group| group.statistics()));
             structs::output_prefix(statistics, filled)
         })
@@ -735,7 +900,8 @@ pub unsafe extern "C" fn clone_group_statistics_query(
 /// Context: any thread; also from callbacks.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
 /// `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
-/// CLONE_GROUP_ERR_NO_LU. Nothing is written on an error.
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without
+/// queries). Nothing is written on an error.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `bits` NULL or `bits_bytes` writable bytes.
@@ -752,6 +918,7 @@ pub unsafe extern "C" fn clone_group_map_read(
     // SAFETY: the caller's promise about `group` and `bits`.
     unsafe {
         handle::with(group, |handle| {
+            parts::needs(parts::QUERIES)?;
             let map = structs::map_kind(map)?;
             let bits = structs::bytes(bits, bits_bytes)?;
             handle.locked(|group| group.read_map(map, lu, first_extent, extent_count, bits))?;

@@ -16,7 +16,7 @@ const LIVE: u32 = 0x4347_4c56;
 /// What the opaque pointer of the C ABI points to. Shared, never `&mut`.
 pub(super) struct Handle {
     live: AtomicU32,
-    group: spin::Mutex<Group<'static>>,
+    group: spin::Mutex<&'static mut Group<'static>>,
     completions: Completions<'static>,
     ops: clone_group_ops,
     buffers: Buffers,
@@ -186,13 +186,16 @@ unsafe fn live<'a>(handle: *mut Handle) -> Option<&'a Handle> {
 ///
 /// # Safety
 /// `workspace` is NULL or points to `bytes` of memory that nobody else uses until [`destroy`].
+#[inline(never)]
 pub(super) unsafe fn create(
     config: &Config,
-    ops: clone_group_ops,
+    ops: &clone_group_ops,
     workspace: *mut c_void,
     bytes: u64,
 ) -> Result<*mut Handle, Error> {
-    let plan = Plan::new(config)?;
+    // Borrowed, not moved out of the result: a second copy would stand on the stack.
+    let plan = Plan::new(config);
+    let plan = plan.as_ref().map_err(|error| *error)?;
     let align = crate::geometry::index(u64::from(config.buffer_align_bytes));
     let (base, allocated) = if workspace.is_null() && bytes == 0 {
         let allocated = allocate(plan.total(), align)?;
@@ -214,20 +217,23 @@ pub(super) unsafe fn create(
     let handle = base.wrapping_add(plan.handle_offset()).cast::<Handle>();
     // SAFETY: the workspace is large enough and aligned, and nobody else uses it.
     unsafe {
-        workspace::zero_buffers(base, &plan);
-        let memory = plan.carve(base, config)?;
-        let completions = memory.completions;
-        handle.write(Handle {
-            live: AtomicU32::new(LIVE),
-            group: spin::Mutex::new(Group::new(*config, capabilities, memory)),
-            completions,
-            ops,
-            buffers: plan.buffers(base),
-            polling: AtomicBool::new(false),
-            awake: AtomicBool::new(false),
-            poisoned: AtomicBool::new(false),
-            allocated,
-        });
+        workspace::zero_buffers(base, plan);
+        let group = plan.carve(base, config, capabilities)?;
+        let completions = group.completions;
+        super::workspace::write_in_place!(
+            handle,
+            Handle {
+                live: AtomicU32::new(LIVE),
+                group: spin::Mutex::new(group),
+                completions: completions,
+                ops: *ops,
+                buffers: plan.buffers(base),
+                polling: AtomicBool::new(false),
+                awake: AtomicBool::new(false),
+                poisoned: AtomicBool::new(false),
+                allocated: allocated,
+            }
+        );
     }
     Ok(handle)
 }
@@ -242,6 +248,8 @@ pub(super) unsafe fn destroy(handle: *mut Handle) -> Result<i32, Error> {
     if live.polling.load(Ordering::Acquire) || live.locked(|group| group.devices_busy()) {
         return Err(Error::Busy);
     }
+    // The others would wait for its vote in vain.
+    live.locked(|group| group.leave_set(Error::Canceled.status()));
     live.live.store(0, Ordering::Release);
     let allocated = live.allocated;
     release(allocated);

@@ -6,6 +6,7 @@ pub mod bare_names;
 pub mod calls;
 mod handle;
 mod pump;
+pub mod sets;
 mod structs;
 pub mod types;
 mod workspace;

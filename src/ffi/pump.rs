@@ -5,6 +5,7 @@ use core::ffi::c_void;
 use super::handle::Handle;
 use super::structs;
 use super::types::*;
+use super::workspace::Buffers;
 use crate::error::Error;
 use crate::group::{Action, Group};
 use crate::io::{Buffer, IoOffer, IoOperation};
@@ -73,13 +74,11 @@ pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32,
         group.set_time(now_ns);
         group.begin_poll(extents);
     });
-    let mut finished: Option<(u16, i32)> = None;
+    let mut finished: Option<Finished> = None;
     let mut at_rest = false;
     for _ in 0..callbacks {
         let action = handle.locked(|group| {
-            if let Some((slot, result)) = finished.take() {
-                group.returned(slot, result, &mut buffers);
-            }
+            report(group, finished.take(), &mut buffers);
             group.next_action(&mut buffers)
         });
         match action {
@@ -87,18 +86,37 @@ pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32,
                 at_rest = true;
                 break;
             }
-            Some(Action::Io(offer)) => finished = Some((offer.slot, call(handle, &offer))),
+            Some(Action::Io(offer)) => finished = Some(Finished::Io(offer.slot, call(handle, &offer))),
+            Some(Action::Compare { copy, length }) => {
+                // SAFETY: the copy waits for this comparison, so none of its I/Os is under way.
+                let equal = unsafe { buffers.halves_equal(copy, length.0) };
+                finished = Some(Finished::Comparison(copy, equal));
+            }
             Some(Action::Done { tag, status }) => done(handle, tag, status),
             Some(Action::Event(event)) => tell(handle, &event),
         }
     }
     Ok(handle.locked(|group| {
-        if let Some((slot, result)) = finished.take() {
-            group.returned(slot, result, &mut buffers);
-        }
+        report(group, finished.take(), &mut buffers);
         // A poll that used up its budget did not see whether anything is left.
         if at_rest { group.outcome() } else { CLONE_GROUP_MORE }
     }))
+}
+
+/// What a poll did without the lock.
+enum Finished {
+    /// The callback of the I/O in this slot returned.
+    Io(u16, i32),
+    /// The halves of the buffer of this copy were compared.
+    Comparison(u16, bool),
+}
+
+fn report(group: &mut Group<'_>, finished: Option<Finished>, buffers: &mut Buffers) {
+    match finished {
+        None => {}
+        Some(Finished::Io(slot, result)) => group.returned(slot, result, buffers),
+        Some(Finished::Comparison(copy, equal)) => group.compared(copy, equal),
+    }
 }
 
 /// Offers an I/O to the controller.
@@ -107,6 +125,7 @@ fn call(handle: &Handle, offer: &IoOffer) -> i32 {
     let buffer: *mut c_void = match offer.io.buffer {
         Buffer::None => core::ptr::null_mut(),
         Buffer::Copy(number) => buffers.copy(number).cast(),
+        Buffer::SecondHalf(number) => buffers.second_half(number).cast(),
         Buffer::Metadata(number) => buffers.metadata(number).cast(),
     };
     let ops = handle.ops();
@@ -143,7 +162,7 @@ fn tell(handle: &Handle, event: &crate::event::Event) {
         // SAFETY: the controller's own function and context; `event` lives during the call.
         unsafe { tell(ops.context, &raw const event) };
     }
-    if let Some(log) = ops.log {
+    if let (true, Some(log)) = (crate::parts::TEXTS, ops.log) {
         // SAFETY: the controller's own function and context; the text is static.
         unsafe { log(ops.context, level, event.text) };
     }

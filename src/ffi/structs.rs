@@ -12,7 +12,7 @@ use crate::query::{CloneInfo, GroupInfo, LuInfo, MapKind};
 use crate::statistics::Statistics;
 
 /// The size of a struct as its first field says.
-fn size_field<T>() -> u32 {
+pub(super) fn size_field<T>() -> u32 {
     count32(crate::geometry::count(size_of::<T>()))
 }
 
@@ -99,6 +99,7 @@ pub(super) unsafe fn output_prefix<T>(to: *mut T, value: T) -> Result<i32, Error
 ///
 /// # Safety
 /// As for [`prefix`].
+#[inline(never)]
 pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, Error> {
     let zero = clone_group_config {
         struct_size: 0,
@@ -122,7 +123,8 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
     let given = unsafe { prefix(from, zero)? };
     let known = CLONE_GROUP_CONFIG_HOST_DURABLE
         | CLONE_GROUP_CONFIG_REDIRECT_READS
-        | CLONE_GROUP_CONFIG_MAP_PER_CLONE;
+        | CLONE_GROUP_CONFIG_MAP_PER_CLONE
+        | CLONE_GROUP_CONFIG_SKIP_EQUAL;
     if given.flags & !known != 0 {
         return Err(Error::StructSize);
     }
@@ -146,6 +148,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
         intent_extents_max: or(given.intent_extents_max, 4096),
         recopies_max: or(given.recopies_max, 3),
         group_id: given.group_id,
+        skip_equal: given.flags & CLONE_GROUP_CONFIG_SKIP_EQUAL != 0,
     };
     config.check()?;
     Ok(config)
@@ -155,6 +158,7 @@ pub(super) unsafe fn config(from: *const clone_group_config) -> Result<Config, E
 ///
 /// # Safety
 /// As for [`prefix`].
+#[inline(never)]
 pub(super) unsafe fn ops(from: *const clone_group_ops) -> Result<clone_group_ops, Error> {
     let none = clone_group_ops {
         struct_size: 0,
@@ -255,7 +259,8 @@ pub(super) fn group_info(info: GroupInfo, poisoned: bool) -> clone_group_info {
         conditions: flag(info.metadata_failed, CLONE_GROUP_CONDITION_METADATA_FAILED)
             | flag(info.paused, CLONE_GROUP_CONDITION_PAUSED)
             | flag(info.source_invalid, CLONE_GROUP_CONDITION_SOURCE_INVALID)
-            | flag(poisoned, CLONE_GROUP_CONDITION_POISONED),
+            | flag(poisoned, CLONE_GROUP_CONDITION_POISONED)
+            | flag(info.prepared, CLONE_GROUP_CONDITION_PREPARED),
         restoring_lu: info.restoring,
         extents_total: info.extents,
         restore_generation: info.restore_generation,
@@ -265,6 +270,7 @@ pub(super) fn group_info(info: GroupInfo, poisoned: bool) -> clone_group_info {
         cod_queue_depth: info.cod_queue_depth,
         reversing_lu: info.reversing,
         reserved: 0,
+        set_id: info.set_id,
     }
 }
 
@@ -276,7 +282,8 @@ pub(super) fn clone_info(lu: u32, info: CloneInfo) -> clone_group_clone_info {
         state: info.record.state.number(),
         conditions: flag(info.stalled, CLONE_GROUP_CONDITION_STALLED)
             | flag(info.record.failed, CLONE_GROUP_CONDITION_FAILED)
-            | flag(info.restorable, CLONE_GROUP_CONDITION_RESTORABLE),
+            | flag(info.restorable, CLONE_GROUP_CONDITION_RESTORABLE)
+            | flag(info.verify.verifying, CLONE_GROUP_CONDITION_VERIFYING),
         extents_left: info.extents_left,
         extents_copied: info.extents_copied,
         extents_failed: info.extents_failed,
@@ -285,6 +292,11 @@ pub(super) fn clone_info(lu: u32, info: CloneInfo) -> clone_group_clone_info {
         label: info.record.label,
         extents_to_copy: info.extents_to_copy,
         copy_time_ns: info.copy_time_ns,
+        extents_skipped: info.extents_skipped,
+        verify_extents_left: info.verify.extents_left,
+        verify_extents_failed: info.verify.extents_failed,
+        mismatched_extents: info.verify.mismatches,
+        first_mismatched_extents: info.verify.first_mismatches,
     }
 }
 
@@ -329,12 +341,16 @@ pub(super) fn statistics(counters: &Statistics) -> clone_group_statistics {
         metadata_errors: counters.metadata_errors,
         cod_wait_ns_max: counters.cod_wait_ns_max,
         cod_wait_ns_total: counters.cod_wait_ns_total,
+        skipped_extents: counters.skipped_extents,
+        verified_extents: counters.verified_extents,
+        mismatched_extents: counters.mismatched_extents,
     }
 }
 
 /// An event for C, and its log level.
 pub(super) fn event(event: &Event) -> (clone_group_event, u32) {
     let (kind, level, name, text) = event.kind.describe();
+    let (name, text) = if crate::parts::TEXTS { (name, text) } else { (c"", c"") };
     let event = clone_group_event {
         struct_size: size_field::<clone_group_event>(),
         kind,

@@ -44,7 +44,8 @@ pub const CLONE_GROUP_ERR_NO_SPACE: i32 = -28;
 pub const CLONE_GROUP_ERR_RANGE: i32 = -34;
 /// Metadata is damaged: no superblock is valid, though one was written.
 pub const CLONE_GROUP_ERR_METADATA_DAMAGED: i32 = -84;
-/// The controller offers no callback for this operation.
+/// The controller offers no callback for this operation, or the configuration
+/// has no buffer for it.
 pub const CLONE_GROUP_ERR_NOT_SUPPORTED: i32 = -95;
 /// The request was aborted, or its group was closed.
 pub const CLONE_GROUP_ERR_CANCELED: i32 = -125;
@@ -52,7 +53,8 @@ pub const CLONE_GROUP_ERR_CANCELED: i32 = -125;
 pub const CLONE_GROUP_ERR_STATE: i32 = -1000;
 /// The Clone is being restored from and is read-only until that is over (R35).
 pub const CLONE_GROUP_ERR_PROTECTED: i32 = -1001;
-/// The Source is a mixture of two points in time: restore it again.
+/// The Source is a mixture of two points in time: restore it again, or accept it
+/// with clone_group_source_accept().
 pub const CLONE_GROUP_ERR_SOURCE_INVALID: i32 = -1002;
 /// The Clone is not a point in time: synchronize and fracture it first.
 pub const CLONE_GROUP_ERR_NOT_CONSISTENT: i32 = -1003;
@@ -91,6 +93,9 @@ pub const CLONE_GROUP_ERR_NOT_READY: i32 = -1017;
 pub const CLONE_GROUP_ERR_CLOSED: i32 = -1018;
 /// No waiting request has this tag.
 pub const CLONE_GROUP_ERR_NO_REQUEST: i32 = -1019;
+/// The group is prepared for a set whose outcome it does not know: ask the other
+/// groups of the set, then call clone_group_set_resolve() (R77).
+pub const CLONE_GROUP_ERR_PREPARED: i32 = -1020;
 /// A defect of the library was caught. The group refuses everything from now
 /// on; its durable state is as after a power loss. Destroy and recover it.
 pub const CLONE_GROUP_ERR_INTERNAL: i32 = -1099;
@@ -115,6 +120,15 @@ pub const CLONE_GROUP_CONFIG_REDIRECT_READS: u32 = 0x2;
 /// persistent area. Fixed at format.
 pub const CLONE_GROUP_CONFIG_MAP_PER_CLONE: u32 = 0x4;
 
+/// Config: background copies (in both directions; not copies on demand, and not
+/// with the `copy` callback) read the target too, one extent at a time, and
+/// write nothing where it is equal already: a thin LU stays thin. A copy then
+/// costs two reads and perhaps no write. Needs a `copy_buffer_bytes` with two
+/// halves: see there. An LU of which a flush failed since it was attached is
+/// always written (R24). A target must not return data from a cache of which a
+/// flush failed before that: power off such an LU before it is attached again.
+pub const CLONE_GROUP_CONFIG_SKIP_EQUAL: u32 = 0x8;
+
 /// LU: has a volatile write cache; only a flush or FUA makes data durable.
 pub const CLONE_GROUP_LU_VOLATILE_CACHE: u32 = 0x1;
 /// LU: discarded blocks read as zeroes, always.
@@ -131,8 +145,8 @@ pub const CLONE_GROUP_FORMAT_FORCE: u32 = 0x1;
 /// Recover: where the Protected Restore Map of an active restore is lost, give
 /// the restore up. The Source comes up invalid (R60).
 pub const CLONE_GROUP_RECOVER_ABANDON_RESTORE: u32 = 0x1;
-/// Fracture: also during a Synchronization. The Clone becomes OutOfSync.
-pub const CLONE_GROUP_FRACTURE_ABANDON: u32 = 0x1;
+/// Verify: what differs is to be copied: see clone_group_verify().
+pub const CLONE_GROUP_VERIFY_MARK: u32 = 0x1;
 
 // -------------------------------------------------------------- operations
 
@@ -189,10 +203,14 @@ pub const CLONE_GROUP_CONDITION_POISONED: u32 = 0x8;
 pub const CLONE_GROUP_CONDITION_STALLED: u32 = 0x10;
 /// Condition of a Clone: a mirrored write or a flush of it failed (R52).
 pub const CLONE_GROUP_CONDITION_FAILED: u32 = 0x20;
-
+/// Condition of a group: it is prepared for a set whose outcome it does not
+/// know. Hosts are not served until clone_group_set_resolve() (R77).
+pub const CLONE_GROUP_CONDITION_PREPARED: u32 = 0x40;
 /// Condition of a Clone: clone_group_protected_restore() from it is allowed now;
 /// extents_left is how many extents it would copy.
 pub const CLONE_GROUP_CONDITION_RESTORABLE: u32 = 0x100;
+/// Condition of a Clone: a Verify of it runs.
+pub const CLONE_GROUP_CONDITION_VERIFYING: u32 = 0x80;
 
 /// Clone: no Clone has this LU number.
 pub const CLONE_GROUP_CLONE_ABSENT: u32 = 0;
@@ -213,8 +231,9 @@ pub const CLONE_GROUP_CLONE_RESTORING: u32 = 6;
 
 /// Event: the state of an LU changed. `value` is the new state.
 pub const CLONE_GROUP_EVENT_CLONE_STATE: u32 = 1;
-/// Event: hosts see other data on the Source from now on (a Protected Restore or
-/// a Reverse Synchronization began): the moment for a SCSI unit attention.
+/// Event: hosts see other data on the Source from now on (a Protected Restore or a
+/// Reverse Synchronization from `lu` began, or a restore was given the Clone
+/// `lu`): the moment for a SCSI unit attention.
 pub const CLONE_GROUP_EVENT_SOURCE_CHANGED: u32 = 2;
 /// Event: a Synchronization of `lu` is finished.
 pub const CLONE_GROUP_EVENT_SYNCHRONIZED: u32 = 3;
@@ -246,6 +265,25 @@ pub const CLONE_GROUP_EVENT_LOST: u32 = 12;
 pub const CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED: u32 = 18;
 /// Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
 pub const CLONE_GROUP_EVENT_GROUP_STATE: u32 = 21;
+/// Event: the restore from `lu`, or the Synchronization of it, was canceled.
+pub const CLONE_GROUP_EVENT_CANCELED: u32 = 15;
+/// Event: the Source was accepted as a canceled restore left it, and is served
+/// again: the moment for a SCSI unit attention.
+pub const CLONE_GROUP_EVENT_SOURCE_ACCEPTED: u32 = 17;
+/// Event: the group is prepared for a set whose outcome it does not know: after
+/// Recovery, or because it could not write the outcome down. `value` is the id of
+/// the set, `lu` the Clone.
+pub const CLONE_GROUP_EVENT_PREPARED: u32 = 19;
+/// Event: the set is resolved, and hosts are served again. `value` is 1 if it was
+/// committed, 0 if it was aborted.
+pub const CLONE_GROUP_EVENT_SET_RESOLVED: u32 = 20;
+/// Event: a Verify found that extent `value` of `lu` differs from the Source
+/// though its Delta Map says that it does not. At most 64 in one Verify.
+pub const CLONE_GROUP_EVENT_MISMATCH: u32 = 13;
+/// Event: the Verify of `lu` is over; `value` is the number of extents that
+/// differ. `status` is CLONE_GROUP_OK, CLONE_GROUP_ERR_CANCELED (it was stopped,
+/// or the state of the Clone changed) or how the first read failed.
+pub const CLONE_GROUP_EVENT_VERIFIED: u32 = 14;
 
 // -------------------------------------------------------------------- maps
 
@@ -272,7 +310,8 @@ pub struct clone_group_config {
     pub struct_size: u32,
     /// CLONE_GROUP_CONFIG_ flags.
     pub flags: u32,
-    /// Size of every LU of the group, in blocks. Required. All LUs are equal.
+    /// Size of every LU of the group, in blocks. Required. All LUs are equal. It
+    /// stays what it was at format: README.md, Growing the LUs.
     pub lu_blocks: u64,
     /// Block size in bytes: a power of two, 512 to 65536. Default 512.
     pub block_bytes: u32,
@@ -287,7 +326,9 @@ pub struct clone_group_config {
     pub copies_max: u32,
     /// Buffer of one copy, in bytes: a multiple of the block size, at most 16
     /// MiB. Adjoining extents up to this size become one I/O; a larger extent is
-    /// copied in pieces. Default: 1 MiB.
+    /// copied in pieces. Default: 1 MiB. clone_group_verify() and
+    /// CLONE_GROUP_CONFIG_SKIP_EQUAL need two halves that hold at least a block
+    /// and buffer_align_bytes each.
     pub copy_buffer_bytes: u32,
     /// Alignment of every buffer that the library passes to a callback: a power
     /// of two, 8 to 65536. Default 4096 (O_DIRECT, DMA).
@@ -453,6 +494,25 @@ pub struct clone_group_ops {
     pub log: Option<unsafe extern "C" fn(context: *mut c_void, level: u32, text: *const c_char)>,
 }
 
+/// Groups that may be in one set.
+pub const CLONE_GROUP_SET_GROUPS_MAX: u32 = 1023;
+
+/// What the groups of one call of clone_group_set_fracture() or
+/// clone_group_set_protected_restore() share. The caller's memory; its content
+/// is the library's: only clone_group_set_init() writes it. It must stay where it
+/// is until the call has returned and `done` was called on every group.
+#[repr(C)]
+pub struct clone_group_set {
+    /// Size of this struct as the caller knows it, in bytes.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The id, as superblocks have it.
+    pub id: u64,
+    /// How the set stands.
+    pub opaque: [u64; 4],
+}
+
 /// State of a group.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -482,6 +542,9 @@ pub struct clone_group_info {
     pub reversing_lu: u32,
     /// 0.
     pub reserved: u32,
+    /// The id of the last set that the group committed, or, with
+    /// CLONE_GROUP_CONDITION_PREPARED, of the one that it is prepared for. 0: none.
+    pub set_id: u64,
 }
 
 /// State of a Clone.
@@ -495,7 +558,7 @@ pub struct clone_group_clone_info {
     pub lu: u32,
     /// CLONE_GROUP_CLONE_ state.
     pub state: u32,
-    /// CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE.
+    /// CLONE_GROUP_CONDITION_STALLED, _FAILED, _RESTORABLE, _VERIFYING.
     pub conditions: u32,
     /// Extents in which the Clone and the Source may differ. While it is
     /// synchronized or restored from: the extents left to copy.
@@ -516,6 +579,19 @@ pub struct clone_group_clone_info {
     /// How long the copy has been running, in nanoseconds, up to the last poll; how
     /// long the last one took if none runs; 0 without a clock.
     pub copy_time_ns: u64,
+    /// Those of `extents_copied` that were equal already, so that nothing was
+    /// written (CLONE_GROUP_CONFIG_SKIP_EQUAL).
+    pub extents_skipped: u64,
+    /// Extents that the Verify of this Clone has yet to look at; 0 if none runs.
+    pub verify_extents_left: u64,
+    /// Extents that the present or last Verify of this Clone could not read. This
+    /// and what follows is 0 when another Clone was verified since.
+    pub verify_extents_failed: u64,
+    /// Extents that differ, as the present or last Verify of this Clone found.
+    pub mismatched_extents: u64,
+    /// The lowest of them, ascending: as many as `mismatched_extents` says, at
+    /// most 4. The rest is 0.
+    pub first_mismatched_extents: [u64; 4],
 }
 
 /// What became of the I/O of an LU since it was attached.
@@ -591,4 +667,11 @@ pub struct clone_group_statistics {
     pub cod_wait_ns_max: u64,
     /// The same, added up: divided by cod_queued, the mean.
     pub cod_wait_ns_total: u64,
+    /// Extents that background copies found equal and did not write
+    /// (CLONE_GROUP_CONFIG_SKIP_EQUAL). They count in `sync_extents` too.
+    pub skipped_extents: u64,
+    /// Extents that Verify compared, to a result.
+    pub verified_extents: u64,
+    /// Extents that Verify found to differ.
+    pub mismatched_extents: u64,
 }

@@ -4,23 +4,42 @@ use core::sync::atomic::AtomicUsize;
 
 use super::handle::Handle;
 use crate::clone::Clone;
-use crate::cod_scoreboard::Copy;
+use crate::cod_queue::CodQueue;
+use crate::cod_scoreboard::{CodScoreboard, Copy};
+use crate::collision_detector::{CollisionDetector, HOT_MAX, Hot};
 use crate::completion::{self, Completion, Completions};
-use crate::config::Config;
+use crate::config::{Capabilities, Config};
 use crate::copy::UNFLUSHED_MAX;
-use crate::delta_map::DeltaMap;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::event::{EVENTS_MAX, Notice};
 use crate::extent_map::ExtentMap;
 use crate::geometry::{ExtentRange, count, index};
-use crate::group::Memory;
+use crate::group::{Group, GroupState};
 use crate::intent_sweeper::IntentSweeper;
 use crate::io::Io;
-use crate::lu::Lu;
+use crate::lu::{Lu, LuFlags};
 use crate::metadata_writer::{MetadataBuffers, MetadataWriter, PageWriter};
+use crate::operation::Activity;
 use crate::persistent_delta_map::{self, Page, PersistentDeltaMap};
 use crate::protected_restore_map::ProtectedRestoreMap;
+use crate::recovery::Lane;
 use crate::request::Request;
+use crate::start::LANES_MAX;
+use crate::statistics::Statistics;
+use crate::superblock::GroupRecord;
+use crate::table::{Ring, Table};
+use crate::verify::Verify;
+
+/// Writes a struct field by field to where it stays, so that it is never on the stack as a whole. A field that is
+/// missing does not compile. Use it in `unsafe`: the address must be writable and aligned.
+macro_rules! write_in_place {
+    ($place:expr, $type:ident { $($field:ident: $value:expr,)* }) => {{
+        let place = $place;
+        let _every_field = |all: $type| { let $type { $($field: _,)* } = all; };
+        $((&raw mut (*place).$field).write($value);)*
+    }};
+}
+pub(super) use write_in_place;
 
 /// `count` values that begin `offset` bytes into the workspace.
 #[derive(Clone, Copy)]
@@ -32,6 +51,7 @@ struct Part {
 /// Where everything lies.
 pub(super) struct Plan {
     handle: Part,
+    group: Part,
     clones: Part,
     lus: Part,
     requests: Part,
@@ -40,6 +60,8 @@ pub(super) struct Plan {
     arrived: Part,
     copies: Part,
     writers: Part,
+    lanes: Part,
+    hot: Part,
     pages: Part,
     pass_epochs: Part,
     unflushed: Part,
@@ -52,6 +74,7 @@ pub(super) struct Plan {
     copy_buffers: Part,
     metadata_buffers: Part,
     copy_buffer_bytes: usize,
+    half_buffer_bytes: usize,
     metadata_buffer_bytes: usize,
     total: usize,
 }
@@ -79,6 +102,7 @@ pub(super) fn size_bytes(config: &Config) -> Result<u64, Error> {
 }
 
 impl Plan {
+    #[inline(never)]
     pub(super) fn new(config: &Config) -> Result<Plan, Error> {
         Plan::checked(config).ok_or(Error::Invalid)
     }
@@ -107,6 +131,7 @@ impl Plan {
         let mut planner = Planner { at: 0 };
         let mut plan = Plan {
             handle: planner.table::<Handle>(1)?,
+            group: planner.table::<Group<'static>>(1)?,
             clones: planner.table::<Clone<'static>>(clones)?,
             lus: planner.table::<Lu>(lus)?,
             requests: planner.table::<Request>(requests)?,
@@ -115,6 +140,8 @@ impl Plan {
             arrived: planner.table::<AtomicUsize>(completion::words_needed(ios))?,
             copies: planner.table::<Copy>(copies)?,
             writers: planner.table::<PageWriter>(writers)?,
+            lanes: planner.table::<Lane>(LANES_MAX)?,
+            hot: planner.table::<Hot>(HOT_MAX)?,
             pages: planner.table::<Page>(pages)?,
             pass_epochs: planner.table::<u32>(persistent_delta_map::chunks(extents))?,
             unflushed: planner.table::<ExtentRange>(UNFLUSHED_MAX)?,
@@ -128,6 +155,7 @@ impl Plan {
             copy_buffers: planner.place(copy_buffer_bytes, align, copies)?,
             metadata_buffers: planner.place(metadata_buffer_bytes, align, metadata_buffers(writers))?,
             copy_buffer_bytes,
+            half_buffer_bytes: index(u64::from(config.half_buffer_bytes())),
             metadata_buffer_bytes,
             total: 0,
         };
@@ -149,67 +177,119 @@ impl Plan {
         Buffers {
             copies: base.wrapping_add(self.copy_buffers.offset),
             copy_bytes: self.copy_buffer_bytes,
+            half_bytes: self.half_buffer_bytes,
             metadata: base.wrapping_add(self.metadata_buffers.offset),
             metadata_bytes: self.metadata_buffer_bytes,
             metadata_count: self.metadata_buffers.count,
         }
     }
 
-    /// Carves the tables and maps.
+    /// Carves the tables and maps, and makes the group: neither formatted nor recovered.
     ///
     /// # Safety
     /// `base` points to `total` bytes that nobody else uses until the result is gone, aligned as planned.
-    pub(super) unsafe fn carve(&self, base: *mut u8, config: &Config) -> Result<Memory<'static>, Error> {
-        // SAFETY: the parts of a plan lie in the workspace, are aligned and do not overlap.
+    // Not inlined, here and below: frames that are gone before the next one do not add up.
+    #[inline(never)]
+    pub(super) unsafe fn carve(
+        &self,
+        base: *mut u8,
+        config: &Config,
+        capabilities: Capabilities,
+    ) -> Result<&'static mut Group<'static>, Error> {
+        let group = base.wrapping_add(self.group.offset).cast::<Group<'static>>();
+        // SAFETY: the parts of a plan lie in the workspace, are aligned and do not overlap; every field of the group
+        // is written before anybody sees it.
         unsafe {
             let ios = self.ios.count;
-            let completions =
-                Completions::new(part::<Completion>(base, self.completions), part(base, self.arrived));
             let rings = part::<u16>(base, self.rings);
             let (ready, retry) = rings.split_at_mut_checked(ios).ok_or(Error::Internal)?;
-
             let mut words = Words { rest: part::<AtomicUsize>(base, self.words) };
             let extents = config.geometry.extents();
             let layout = config.layout()?;
-            let clones = part::<Clone<'static>>(base, self.clones);
-            for clone in clones.iter_mut() {
-                clone.delta = DeltaMap::new(words.map(self.map_words, extents)?);
+            let mut lus = Table::new(part::<Lu>(base, self.lus));
+            // The persistent area is flushed like an LU, if it needs that.
+            lus[u64::from(config.lus())].flags =
+                Some(LuFlags { volatile_cache: capabilities.persist_flush, discard_zeroes: false });
+            write_in_place!(
+                group,
+                Group {
+                    config: *config,
+                    capabilities: capabilities,
+                    state: GroupState::New,
+                    record: GroupRecord::default(),
+                    clones: Table::new(part::<Clone<'static>>(base, self.clones)),
+                    lus: lus,
+                    protected_restore: ProtectedRestoreMap::new(part(base, self.unflushed)),
+                    persistent: PersistentDeltaMap::new(
+                        part(base, self.pass_epochs),
+                        part::<Page>(base, self.pages),
+                        layout
+                    ),
+                    requests: Table::new(part::<Request>(base, self.requests)),
+                    queue: CodQueue::default(),
+                    scoreboard: CodScoreboard::new(part(base, self.copies)),
+                    collisions: CollisionDetector::new(part(base, self.hot), config.recopies_max),
+                    writer: MetadataWriter::new(part(base, self.writers), part(base, self.lanes)),
+                    sweeper: IntentSweeper::new(),
+                    activity: Activity::None,
+                    label: [0; 64],
+                    membership: None,
+                    asked_for: None,
+                    record_due: false,
+                    operations_unreported: 0,
+                    metadata_status: error::OK,
+                    repair_failed: false,
+                    gate_closed: false,
+                    submitted: 0,
+                    overwriting: 0,
+                    redirected: 0,
+                    metadata_failed: false,
+                    superblock_unknown: false,
+                    statistics: Statistics::default(),
+                    now_ns: 0,
+                    copy_budget: 0,
+                    copies_allowed: false,
+                    slices_left: 0,
+                    moved: false,
+                    cod_single: ExtentRange::default(),
+                    saved_left: 0,
+                    saved_intents: 0,
+                    swept_below: 0,
+                    sync_turn: 0,
+                    verify: Verify::default(),
+                    ios: Table::new(part::<Io>(base, self.ios)),
+                    free_ios: crate::geometry::count32(count(ios)),
+                    completions: Completions::new(
+                        part::<Completion>(base, self.completions),
+                        part(base, self.arrived),
+                    ),
+                    ready: Ring::new(ready),
+                    retry: Ring::new(retry),
+                    notices: Ring::new(part(base, self.notices)),
+                    events_waiting: 0,
+                    events_lost: 0,
+                    next_ticket: 0,
+                    requests_used: 0,
+                }
+            );
+            let group = &mut *group;
+            for clone in 1..=config.clones_max {
+                words.lay(&mut group.clone_mut(clone).delta.bits, self.map_words, extents)?;
             }
-            let persistent = PersistentDeltaMap::new(
-                words.map(self.map_words, extents)?,
-                words.map(self.map_words, extents)?,
-                part(base, self.pass_epochs),
-                part::<Page>(base, self.pages),
-                words.map(self.dirty_words, layout.pages())?,
-                words.map(self.dirty_words, layout.pages())?,
-                layout,
-            );
-            let protected_restore = ProtectedRestoreMap::new(
-                words.map(self.map_words, extents)?,
-                words.map(self.map_words, extents)?,
-                part(base, self.unflushed),
-            );
-            Ok(Memory {
-                clones,
-                lus: part(base, self.lus),
-                protected_restore,
-                persistent,
-                requests: part(base, self.requests),
-                ios: part(base, self.ios),
-                completions,
-                copies: part(base, self.copies),
-                writer: MetadataWriter::new(part(base, self.writers)),
-                sweeper: IntentSweeper::new(words.map(self.candidate_words, layout.page_extents())?),
-                ready,
-                retry,
-                notices: part(base, self.notices),
-            })
+            words.lay(&mut group.protected_restore.bits, self.map_words, extents)?;
+            words.lay(&mut group.protected_restore.copied, self.map_words, extents)?;
+            words.lay(&mut group.persistent.bits, self.map_words, extents)?;
+            words.lay(&mut group.persistent.pass, self.map_words, extents)?;
+            words.lay(&mut group.persistent.dirty, self.dirty_words, layout.pages())?;
+            words.lay(&mut group.persistent.later, self.dirty_words, layout.pages())?;
+            words.lay(&mut group.sweeper.candidates, self.candidate_words, layout.page_extents())?;
+            Ok(group)
         }
     }
 }
 
 /// I/O slots that Recovery's reads of pages need at most, and the superblock.
-const LANES_IOS: usize = 2 * crate::start::LANES_MAX + 2;
+const LANES_IOS: usize = 2 * LANES_MAX + 2;
 
 /// One for superblocks, one for each page writer; Recovery needs two for a page.
 fn metadata_buffers(writers: usize) -> usize {
@@ -222,10 +302,13 @@ struct Words {
 }
 
 impl Words {
-    fn map(&mut self, words: usize, extents: u64) -> Result<ExtentMap<'static>, Error> {
+    /// Puts words under a map, which is empty then.
+    #[inline(never)]
+    fn lay(&mut self, map: &mut ExtentMap<'static>, words: usize, extents: u64) -> Result<(), Error> {
         let (first, rest) = self.rest.split_at_checked(words).ok_or(Error::Internal)?;
         self.rest = rest;
-        ExtentMap::new(first, extents).ok_or(Error::Internal)
+        *map = ExtentMap::new(first, extents).ok_or(Error::Internal)?;
+        Ok(())
     }
 }
 
@@ -248,6 +331,7 @@ unsafe fn part<T: Default>(base: *mut u8, part: Part) -> &'static mut [T] {
 pub(super) struct Buffers {
     copies: *mut u8,
     copy_bytes: usize,
+    half_bytes: usize,
     metadata: *mut u8,
     metadata_bytes: usize,
     metadata_count: usize,
@@ -257,6 +341,26 @@ impl Buffers {
     /// The address of a copy buffer.
     pub(super) fn copy(&self, number: u16) -> *mut u8 {
         self.copies.wrapping_add(usize::from(number).wrapping_mul(self.copy_bytes))
+    }
+
+    /// The address of the second half of a copy buffer.
+    pub(super) fn second_half(&self, number: u16) -> *mut u8 {
+        self.copy(number).wrapping_add(self.half_bytes)
+    }
+
+    /// Whether the halves of a copy buffer begin with so many equal bytes.
+    ///
+    /// # Safety
+    /// The buffer exists, and no I/O uses it.
+    pub(super) unsafe fn halves_equal(&self, number: u16, length: u64) -> bool {
+        let length = index(length).min(self.half_bytes);
+        // SAFETY: inside the workspace, initialized at create; both halves are so long, and the caller promises the
+        // rest.
+        unsafe {
+            let first = core::slice::from_raw_parts(self.copy(number), length);
+            let second = core::slice::from_raw_parts(self.second_half(number), length);
+            first == second
+        }
     }
 
     /// The address of a metadata buffer.

@@ -105,6 +105,15 @@ static void print_lu(void)
     FIELD(clone_group_lu, identity);
 }
 
+static void print_set(void)
+{
+    STRUCT(clone_group_set);
+    FIELD(clone_group_set, struct_size);
+    FIELD(clone_group_set, reserved);
+    FIELD(clone_group_set, id);
+    FIELD(clone_group_set, opaque);
+}
+
 static void print_info(void)
 {
     STRUCT(clone_group_info);
@@ -120,6 +129,7 @@ static void print_info(void)
     FIELD(clone_group_info, cod_queue_depth);
     FIELD(clone_group_info, reversing_lu);
     FIELD(clone_group_info, reserved);
+    FIELD(clone_group_info, set_id);
 }
 
 static void print_clone_info(void)
@@ -137,6 +147,11 @@ static void print_clone_info(void)
     FIELD(clone_group_clone_info, label);
     FIELD(clone_group_clone_info, extents_to_copy);
     FIELD(clone_group_clone_info, copy_time_ns);
+    FIELD(clone_group_clone_info, extents_skipped);
+    FIELD(clone_group_clone_info, verify_extents_left);
+    FIELD(clone_group_clone_info, verify_extents_failed);
+    FIELD(clone_group_clone_info, mismatched_extents);
+    FIELD(clone_group_clone_info, first_mismatched_extents);
 }
 
 static void print_lu_info(void)
@@ -177,6 +192,9 @@ static void print_statistics(void)
     FIELD(clone_group_statistics, metadata_errors);
     FIELD(clone_group_statistics, cod_wait_ns_max);
     FIELD(clone_group_statistics, cod_wait_ns_total);
+    FIELD(clone_group_statistics, skipped_extents);
+    FIELD(clone_group_statistics, verified_extents);
+    FIELD(clone_group_statistics, mismatched_extents);
 }
 
 int main(void)
@@ -186,6 +204,7 @@ int main(void)
     print_event();
     print_ops();
     print_lu();
+    print_set();
     print_info();
     print_clone_info();
     print_lu_info();

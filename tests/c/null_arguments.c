@@ -247,7 +247,14 @@ static void check_not_ready(void)
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
                  clone_group_clone_remove(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_pause(group, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
+                 clone_group_verify(group, 1, 0, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_verify_stop(group, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_resume(group, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_cancel(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
+                 clone_group_source_accept(group, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY, clone_group_retarget(group, 1, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_READY,
                  clone_group_metadata_repair(group, 1));
     CHECK_EQUAL(CLONE_GROUP_STATE_NEW, array_info(&array).state);
@@ -278,7 +285,12 @@ static void check_null_group(void)
     REFUSED(clone_group_protected_restore(NULL, 1, 1));
     REFUSED(clone_group_reverse_synchronize(NULL, 1, 1));
     REFUSED(clone_group_pause(NULL, 1));
+    REFUSED(clone_group_verify(NULL, 1, 0, 1));
+    REFUSED(clone_group_verify_stop(NULL, 1));
     REFUSED(clone_group_resume(NULL, 1));
+    REFUSED(clone_group_cancel(NULL, 1, 1));
+    REFUSED(clone_group_source_accept(NULL, 1));
+    REFUSED(clone_group_retarget(NULL, 1, 1));
     REFUSED(clone_group_host_read(NULL, 0, 0, 1, bytes, 0, 1));
     REFUSED(clone_group_host_write(NULL, 0, 0, 1, bytes, 0, 1));
     REFUSED(clone_group_host_write_zeroes(NULL, 0, 0, 1, 0, 1));
@@ -288,6 +300,7 @@ static void check_null_group(void)
     REFUSED(clone_group_cod_poll(NULL, 1));
     REFUSED(clone_group_sync_step(NULL, 1));
     REFUSED(clone_group_io_complete(NULL, 1, 0));
+    REFUSED(clone_group_set_resolve(NULL, 1, 1));
     REFUSED(clone_group_query(NULL, &info));
     REFUSED(clone_group_clone_query(NULL, 1, &clone));
     REFUSED(clone_group_lu_query(NULL, 1, NULL));
@@ -388,6 +401,8 @@ static void check_misaligned(void)
     REFUSED(clone_group_lu_query(array.group, 1, odd));
     REFUSED(clone_group_statistics_query(array.group, odd));
     REFUSED(clone_group_cod_poll(odd, 1));
+    REFUSED(clone_group_verify(odd, 1, 0, 1));
+    REFUSED(clone_group_verify_stop(odd, 1));
     CHECK(group == NULL);
     CHECK_EQUAL(99, bytes);
     for (bytes = 1; bytes < 257; bytes++) {
@@ -474,7 +489,19 @@ static void check_administration(void)
                      clone_group_protected_restore(group, lu, 1));
         CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
                      clone_group_reverse_synchronize(group, lu, 1));
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_cancel(group, lu, 1));
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                     clone_group_retarget(group, lu, 1));
     }
+    for (lu = 0; lu <= 4; lu += 4) {
+        CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                     clone_group_verify(group, lu, 0, 1));
+    }
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_verify(group, 2, 0, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_verify(group, 3, 0, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_verify_stop(group, 1));
+    REFUSED(clone_group_verify(group, 1, 2, 1));
+    REFUSED(clone_group_verify(group, 1, 0x80000000, 1));
     // 3 was attached, but never added; 2 was never synchronized.
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_clone_remove(group, 3, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_synchronize(group, 3, 1));
@@ -483,6 +510,14 @@ static void check_administration(void)
                  clone_group_protected_restore(group, 2, 1));
     CHECK_STATUS(CLONE_GROUP_ERR_NOT_CONSISTENT,
                  clone_group_reverse_synchronize(group, 2, 1));
+    // Nothing is copied, and the Source is valid.
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_cancel(group, 3, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_cancel(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_cancel(group, 2, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU, clone_group_retarget(group, 3, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_retarget(group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE, clone_group_source_accept(group, 1));
+    REFUSED(clone_group_fracture(group, 1, NULL, 1, 1));
     REFUSED(clone_group_fracture(group, 1, NULL, 2, 1));
     REFUSED(clone_group_format(group, 2, 1));
     REFUSED(clone_group_recover(group, 2, 1));
@@ -505,6 +540,64 @@ static void check_administration(void)
                  clone_group_io_complete(group, 12345, 0));
     CHECK_STATUS(CLONE_GROUP_ERR_STALE_IO,
                  clone_group_io_complete(group, UINT64_MAX, 0));
+}
+
+// Several groups at once: every pointer, the count, the set, and the groups.
+static void check_sets(void)
+{
+    struct clone_group *groups[2];
+    struct clone_group *none = NULL;
+    uint32_t lus[3] = {1, 1, 1};
+    uint64_t words[(sizeof(struct clone_group_set) + 15) / 8];
+    struct clone_group_set *odd =
+        (struct clone_group_set *)(void *)((unsigned char *)words + 1);
+    struct clone_group_set set;
+
+    groups[0] = array.group;
+    groups[1] = array.group;
+    memset(&set, 0, sizeof set);
+    REFUSED(clone_group_set_init(NULL, sizeof set, 1));
+    REFUSED(clone_group_set_init(odd, sizeof set, 1));
+    REFUSED(clone_group_set_init(&set, sizeof set, 0));
+    CHECK_STATUS(CLONE_GROUP_ERR_STRUCT_SIZE,
+                 clone_group_set_init(&set, sizeof set - 1, 1));
+    CHECK_EQUAL(0, set.struct_size);
+    // A set that was not filled.
+    CHECK_STATUS(CLONE_GROUP_ERR_STRUCT_SIZE,
+                 clone_group_set_protected_restore(groups, lus, 1, &set, 1));
+    CHECK_STATUS(CLONE_GROUP_OK, clone_group_set_init(&set, sizeof set, 1));
+    REFUSED(clone_group_set_protected_restore(NULL, lus, 1, &set, 1));
+    REFUSED(clone_group_set_protected_restore(groups, NULL, 1, &set, 1));
+    REFUSED(clone_group_set_protected_restore(groups, lus, 0, &set, 1));
+    REFUSED(clone_group_set_protected_restore(
+        groups, lus, CLONE_GROUP_SET_GROUPS_MAX + 1, &set, 1));
+    REFUSED(clone_group_set_protected_restore(groups, lus, 1, NULL, 1));
+    REFUSED(clone_group_set_protected_restore(groups, lus, 1, odd, 1));
+    REFUSED(clone_group_set_protected_restore(
+        groups, (const uint32_t *)(const void *)((unsigned char *)lus + 1), 1,
+        &set, 1));
+    REFUSED(clone_group_set_protected_restore(&none, lus, 1, &set, 1));
+    REFUSED(clone_group_set_fracture(NULL, lus, 1, &set, NULL, 1));
+    REFUSED(clone_group_set_fracture(groups, NULL, 1, &set, NULL, 1));
+    REFUSED(clone_group_set_fracture(groups, lus, 0, &set, NULL, 1));
+    REFUSED(clone_group_set_fracture(groups, lus, 1, NULL, NULL, 1));
+    // The same group twice; and it is free again afterwards.
+    REFUSED(clone_group_set_protected_restore(groups, lus, 2, &set, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE,
+                 clone_group_set_fracture(groups, lus, 1, &set, NULL, 1));
+    lus[0] = 4;
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                 clone_group_set_protected_restore(groups, lus, 1, &set, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_NO_LU,
+                 clone_group_set_fracture(groups, lus, 1, &set, NULL, 1));
+    lus[0] = 2;
+    CHECK_STATUS(CLONE_GROUP_ERR_NOT_CONSISTENT,
+                 clone_group_set_fracture(groups, lus, 1, &set, NULL, 1));
+    REFUSED(clone_group_set_resolve(array.group, 2, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE,
+                 clone_group_set_resolve(array.group, 1, 1));
+    CHECK_STATUS(CLONE_GROUP_ERR_STATE,
+                 clone_group_set_resolve(array.group, 0, 1));
 }
 
 // A running group: Clone 1 fractured and changed, 2 added, 3 only attached.
@@ -566,6 +659,7 @@ int main(int argc, char **argv)
     check_maps();
     check_host();
     check_administration();
+    check_sets();
     CHECK_EQUAL(CLONE_GROUP_OK, array_poll(&array, 8));
     look(&after);
     CHECK_EQUAL(0, memcmp(&before, &after, sizeof before));

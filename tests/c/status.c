@@ -44,6 +44,7 @@ static const struct {
     STATUS(CLONE_GROUP_ERR_NOT_READY),
     STATUS(CLONE_GROUP_ERR_CLOSED),
     STATUS(CLONE_GROUP_ERR_NO_REQUEST),
+    STATUS(CLONE_GROUP_ERR_PREPARED),
     STATUS(CLONE_GROUP_ERR_INTERNAL)
 };
 
@@ -80,7 +81,7 @@ static void check_unknown(int32_t status)
 int main(void)
 {
     static const int32_t unknown[] = {
-        4, 5, 22, 512, 1000, INT32_MAX, -1, -2, -4, -6, -999, -1020, -1098,
+        4, 5, 22, 512, 1000, INT32_MAX, -1, -2, -4, -6, -999, -1050, -1098,
         -1100, INT32_MIN,
     };
     size_t index;

@@ -2,7 +2,7 @@
 // Source, each its own blocks but all of them in the same extents; workers
 // complete I/Os out of order; the main thread polls and administers, and host
 // threads that wait poll too. Three phases: a Synchronization, a fractured
-// Clone, a Protected Restore. In each of them a host reads what it wrote last,
+// Clone, a Protected Restore; in the first two a Verify too. In each of them a host reads what it wrote last,
 // or what the phase began with; at the end the LUs are compared.
 
 #include <pthread.h>
@@ -31,6 +31,7 @@ static int done[HOSTS + 1];
 static int32_t done_status[HOSTS + 1];
 static uint32_t synchronized_events;
 static uint32_t restored_events;
+static uint32_t verified_events;
 
 // What the Source must hold. Host h owns the blocks with index % HOSTS == h.
 static unsigned char image[BLOCKS * 512];
@@ -73,6 +74,9 @@ static void on_event(void *context, const struct clone_group_event *event)
     pthread_mutex_lock(&lock);
     synchronized_events += event->kind == CLONE_GROUP_EVENT_SYNCHRONIZED;
     restored_events += event->kind == CLONE_GROUP_EVENT_RESTORED;
+    verified_events += event->kind == CLONE_GROUP_EVENT_VERIFIED;
+    // Hosts are no mismatch.
+    CHECK(event->kind != CLONE_GROUP_EVENT_MISMATCH);
     pthread_mutex_unlock(&lock);
 }
 
@@ -294,6 +298,7 @@ static void live(void)
 {
     static unsigned char point[sizeof image];
     struct clone_group *group = array.group;
+    uint32_t verifies;
 
     ADMINISTER(clone_group_format(group, 0, MAIN));
     memcpy(image, array.lu[0], sizeof image);
@@ -307,9 +312,19 @@ static void live(void)
     check_lu(0, image);
     check_lu(1, image);
 
+    start_hosts();
+    for (verifies = 1; verifies <= 8; verifies++) {
+        ADMINISTER(clone_group_verify(group, 1, 0, MAIN));
+        sync_until(&verified_events, verifies);
+    }
+    join_hosts();
+    settle();
+
     memcpy(point, image, sizeof image);
     ADMINISTER(clone_group_fracture(group, 1, NULL, 0, MAIN));
     start_hosts();
+    ADMINISTER(clone_group_verify(group, 1, 0, MAIN));
+    sync_until(&verified_events, verifies);
     join_hosts();
     settle();
     check_lu(0, image);

@@ -14,6 +14,8 @@ pub type Fate<'a> = &'a RefCell<dyn FnMut() -> bool>;
 #[derive(Clone)]
 pub struct Device {
     pub volatile: bool,
+    /// Blocks that were written, ever.
+    pub writes: usize,
     pub now: Vec<u64>,
     durable: Vec<u64>,
     cache: Vec<(usize, u64)>,
@@ -21,11 +23,12 @@ pub struct Device {
 
 impl Device {
     pub fn new(content: Vec<u64>, volatile: bool) -> Device {
-        Device { volatile, now: content.clone(), durable: content, cache: Vec::new() }
+        Device { volatile, writes: 0, now: content.clone(), durable: content, cache: Vec::new() }
     }
 
     /// A write completes.
     pub fn write(&mut self, first: usize, values: &[u64], fua: bool) {
+        self.writes += values.len();
         for (number, &value) in values.iter().enumerate() {
             let block = first + number;
             self.now[block] = value;

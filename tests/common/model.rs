@@ -54,6 +54,11 @@ impl Block {
         self.maybe.push(value);
     }
 
+    /// It was refused before it went anywhere.
+    pub fn refuse(&mut self, value: u64) {
+        self.close(value);
+    }
+
     fn close(&mut self, value: u64) {
         if let Some(at) = self.open.iter().position(|&open| open == value) {
             self.open.remove(at);

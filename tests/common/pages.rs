@@ -30,6 +30,15 @@ impl Format {
         self.superblock_bytes + self.pages * self.page_bytes
     }
 
+    /// Where both copies of each page lie.
+    pub fn page_copies(&self) -> Vec<std::ops::Range<usize>> {
+        let at = |slot: usize, page: usize| {
+            slot * self.region_bytes() + self.superblock_bytes + page * self.page_bytes
+        };
+        let one = |slot, page| at(slot, page)..at(slot, page) + self.page_bytes;
+        (0..self.pages).flat_map(|page| [one(0, page), one(1, page)]).collect()
+    }
+
     /// The newest valid copy of the page.
     fn page<'a>(&self, area: &'a [u8], page: usize) -> Option<&'a [u8]> {
         let copy = |slot: usize| {

@@ -13,7 +13,6 @@ pub enum Ask {
     Remove(u32),
     Synchronize(u32),
     Fracture(u32),
-    Abandon(u32),
     Restore(u32),
     Reverse(u32),
     Pause,
@@ -34,9 +33,6 @@ impl World {
                 Ask::Remove(lu) => clone_group_clone_remove(group, lu, tag),
                 Ask::Synchronize(lu) => clone_group_synchronize(group, lu, tag),
                 Ask::Fracture(lu) => clone_group_fracture(group, lu, std::ptr::null(), 0, tag),
-                Ask::Abandon(lu) => {
-                    clone_group_fracture(group, lu, std::ptr::null(), CLONE_GROUP_FRACTURE_ABANDON, tag)
-                }
                 Ask::Restore(lu) => clone_group_protected_restore(group, lu, tag),
                 Ask::Reverse(lu) => clone_group_reverse_synchronize(group, lu, tag),
                 Ask::Pause => clone_group_pause(group, tag),

@@ -39,6 +39,8 @@ pub struct Profile {
     /// Of 65536: metadata writes that fail.
     pub metadata_faults: u32,
     pub intents: u32,
+    /// Background copies skip what is equal.
+    pub skip_equal: bool,
 }
 
 impl Profile {
@@ -61,6 +63,7 @@ impl Profile {
         faults: 0,
         metadata_faults: 0,
         intents: 16,
+        skip_equal: false,
     };
 }
 
@@ -137,6 +140,8 @@ pub struct Inner {
     pub bad_blocks: Option<(usize, usize)>,
     /// Host flushes that are done, with their statuses.
     pub flushes: Vec<(u64, i32)>,
+    /// Host requests that are over, with their statuses.
+    pub statuses: Vec<(u64, i32)>,
     /// Host requests that failed.
     pub failed: Vec<u64>,
     pub finished: Vec<(u64, i32)>,
@@ -158,6 +163,13 @@ pub struct Inner {
     pub missing: Vec<u32>,
     /// LUs that declare zeroes after a discard, besides what the profile says.
     pub zeroes: Vec<usize>,
+    /// The Source is a mixture that nobody is served (R38).
+    pub source_invalid: bool,
+    /// By block: what the Source may hold under the view of a restore, and the content of the Clone of that view.
+    mixture: Vec<Vec<u64>>,
+    view_content: Vec<u64>,
+    /// Since the Source was last as hosts saw it, a Reverse Synchronization wrote it.
+    view_reversing: bool,
 }
 
 /// Decides about an I/O when it is submitted.
@@ -194,7 +206,8 @@ fn config(profile: &Profile) -> clone_group_config {
     config.intent_extents_max = profile.intents;
     config.flags = if profile.host_durable { CLONE_GROUP_CONFIG_HOST_DURABLE } else { 0 }
         | if profile.redirect { CLONE_GROUP_CONFIG_REDIRECT_READS } else { 0 }
-        | if profile.map_per_clone { CLONE_GROUP_CONFIG_MAP_PER_CLONE } else { 0 };
+        | if profile.map_per_clone { CLONE_GROUP_CONFIG_MAP_PER_CLONE } else { 0 }
+        | if profile.skip_equal { CLONE_GROUP_CONFIG_SKIP_EQUAL } else { 0 };
     config.group_id = *b"simulated group!";
     config
 }
@@ -234,6 +247,7 @@ impl World {
             metadata_fault_seen: false,
             bad_blocks: None,
             flushes: Vec::new(),
+            statuses: Vec::new(),
             failed: Vec::new(),
             finished: Vec::new(),
             format: Format::new(extents, profile.clones, profile.map_per_clone, UNIT_BYTES, UNIT_BYTES),
@@ -245,6 +259,10 @@ impl World {
             told: Vec::new(),
             missing: Vec::new(),
             zeroes: Vec::new(),
+            source_invalid: false,
+            mixture: vec![Vec::new(); profile.blocks],
+            view_content: vec![0; profile.blocks],
+            view_reversing: false,
         };
         Box::new(World {
             inner: RefCell::new(inner),
@@ -525,6 +543,26 @@ impl World {
         self.inner.borrow().held.len()
     }
 
+    /// The LUs were replaced: what they hold now is what hosts find.
+    pub fn hosts_hold_what_the_lus_hold(&self) {
+        let inner = &mut *self.inner.borrow_mut();
+        let holding = |device: &Device| device.now.iter().map(|&value| Block::holding(vec![value])).collect();
+        inner.models = inner.devices.iter().map(holding).collect();
+    }
+
+    /// The operation of the only I/O that is held.
+    pub fn only_held(&self) -> Option<u32> {
+        match &self.inner.borrow().held[..] {
+            [held] => Some(held.io.operation),
+            _ => None,
+        }
+    }
+
+    /// Where the copies of the map pages lie in the area.
+    pub fn page_copies(&self) -> Vec<std::ops::Range<usize>> {
+        self.inner.borrow().format.page_copies()
+    }
+
     /// Completes up to so many held I/Os, in any order.
     pub fn complete_some(&self, most: usize) {
         for _ in 0..most {
@@ -547,7 +585,7 @@ impl World {
     }
 
     /// Completes the held I/Os that the test names, in the order of their submission. Returns how many.
-    pub fn complete_where(&self, how: Choice, which: impl Fn(&clone_group_io) -> bool) -> usize {
+    pub fn complete_chosen(&self, how: Choice, which: impl Fn(&clone_group_io) -> bool) -> usize {
         let chosen: Vec<u64> = self
             .inner
             .borrow()
@@ -610,6 +648,22 @@ impl World {
         if inner.hosts.contains_key(&tag) { None } else { Some(!inner.failed.contains(&tag)) }
     }
 
+    /// Completes every held I/O of which `pick` says so.
+    pub fn complete_where(&self, pick: impl Fn(&clone_group_io) -> bool) {
+        loop {
+            let (io, status) = {
+                let inner = &mut *self.inner.borrow_mut();
+                let Some(at) = inner.held.iter().position(|held| pick(&held.io)) else {
+                    return;
+                };
+                let held = inner.held.swap_remove(at);
+                (held.io, inner.perform(&held))
+            };
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
+        }
+    }
+
     /// Everything that is asked for is done, and all copies are made.
     pub fn settle(&self) {
         for _ in 0..400_000 {
@@ -635,6 +689,12 @@ impl World {
     /// Power is lost: what is not durable is kept or lost as the seed says. Hosts forget their requests.
     pub fn lose_power(&mut self, fate: impl FnMut() -> bool + 'static) {
         let inner = self.inner.get_mut();
+        // A write of whole extents that was cut short lies under the view of a restore, and hosts do not see it (R17).
+        for (older, block) in inner.mixture.iter_mut().zip(&inner.models[0]) {
+            older.extend(block.legal_after_loss());
+            older.sort_unstable();
+            older.dedup();
+        }
         let fate = RefCell::new(fate);
         let fate: super::device::Fate = &fate;
         for lu in 0..inner.devices.len() {
@@ -725,6 +785,7 @@ impl World {
             inner.generation = info.restore_generation;
             inner.restore_began(from as usize, info.restore_generation);
         }
+        inner.follow_validity(&info);
     }
 
     /// Recovery may find a restore begun or finished of which no word came before the power loss.
@@ -749,6 +810,7 @@ impl World {
                 if *known == lu as usize && *generation == info.restore_generation => {}
             (_, lu) => inner.restore_began(lu as usize, info.restore_generation),
         }
+        inner.follow_validity(&info);
     }
 
     /// Every block of the LU is one that a host may read now.
@@ -866,6 +928,10 @@ impl Inner {
         for read in readers {
             for (number, legal) in read.readable.iter_mut().enumerate() {
                 legal.extend(self.models[lu][read.first + number].readable());
+                // A copy that was dropped uncovers what lay below it, for reads that are under way.
+                if lu == 0 && self.restoring.is_some() {
+                    legal.extend(&self.mixture[read.first + number]);
+                }
             }
         }
     }
@@ -973,6 +1039,7 @@ impl Inner {
         if op.operation == CLONE_GROUP_IO_FLUSH {
             self.flushes.push((tag, status));
         }
+        self.statuses.push((tag, status));
         if status < CLONE_GROUP_OK {
             self.failed.push(tag);
         }
@@ -989,6 +1056,9 @@ impl Inner {
                 }
             }
             CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
+            _ if status == CLONE_GROUP_ERR_SOURCE_INVALID => {
+                self.models[op.lu][blocks].iter_mut().for_each(|block| block.refuse(op.value));
+            }
             CLONE_GROUP_IO_DISCARD => self.models[op.lu][blocks].iter_mut().for_each(|block| block.fail(0)),
             _ if status == CLONE_GROUP_OK => {
                 self.models[op.lu][blocks].iter_mut().for_each(|block| block.acknowledge(op.value, durable));
@@ -1009,6 +1079,8 @@ impl Inner {
             CLONE_GROUP_ERR_CANCELED,
             CLONE_GROUP_ERR_NO_LU,
             CLONE_GROUP_ERR_NOT_SUPPORTED,
+            CLONE_GROUP_ERR_SOURCE_INVALID,
+            CLONE_GROUP_ERR_PREPARED,
         ];
         refused.contains(&status)
             || self.fault_seen && status == -5
@@ -1063,9 +1135,49 @@ impl Inner {
         self.fracture_values = self.models[0].iter().map(Block::readable).collect();
     }
 
+    /// The Source may have become invalid, or have been accepted.
+    fn follow_validity(&mut self, info: &clone_group_info) {
+        let invalid = info.conditions & CLONE_GROUP_CONDITION_SOURCE_INVALID != 0;
+        if self.source_invalid && !invalid && info.restoring_lu == 0 && info.reversing_lu == 0 {
+            self.source_accepted();
+        }
+        self.source_invalid = invalid;
+    }
+
+    /// Hosts are served what a canceled restore left (R38): what they wrote in it, and elsewhere the Clone's data or
+    /// what was there before.
+    fn source_accepted(&mut self) {
+        for block in 0..self.profile.blocks {
+            let model = &self.models[0][block];
+            let value = self.devices[0].now[block];
+            let mut legal = model.readable();
+            legal.extend(model.legal_after_loss());
+            if legal.contains(&self.view_content[block]) {
+                legal.extend(&self.mixture[block]);
+            }
+            // Of a Reverse Synchronization the Source may lack whatever failed there, or was lost from its cache only.
+            assert!(
+                self.view_reversing || legal.contains(&value),
+                "block {block} of the accepted Source holds {value:#x}, legal {legal:x?}"
+            );
+        }
+        self.view += 1;
+        self.models[0] = self.devices[0].now.iter().map(|&value| Block::holding(vec![value])).collect();
+        self.mixture.iter_mut().for_each(Vec::clear);
+        self.view_reversing = false;
+    }
+
     /// A restore began: hosts see the Clone on the Source.
     pub fn restore_began(&mut self, lu: usize, generation: u64) {
         let content = self.devices[lu].now.clone();
+        for (older, block) in self.mixture.iter_mut().zip(&self.models[0]) {
+            older.extend(block.readable());
+            older.extend(block.legal_after_loss());
+            older.sort_unstable();
+            older.dedup();
+        }
+        self.view_content.clone_from(&content);
+        self.view_reversing |= self.reversing == lu;
         self.view += 1;
         self.models[0] = content.iter().map(|&value| Block::holding(vec![value])).collect();
         // Requests that were held across the start see the new view as well.
@@ -1261,7 +1373,16 @@ fn told(inner: &mut Inner, event: &clone_group_event) {
     inner.events.push((event.kind, event.lu, event.status));
     inner.told.push((event.kind, event.lu, event.value));
     match event.kind {
-        CLONE_GROUP_EVENT_RESTORED => inner.restoring = None,
+        CLONE_GROUP_EVENT_RESTORED => {
+            inner.restoring = None;
+            inner.view_reversing = false;
+        }
+        CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED => inner.view_reversing = false,
+        CLONE_GROUP_EVENT_CANCELED
+            if inner.restoring.as_ref().is_some_and(|of| of.0 == event.lu as usize) =>
+        {
+            inner.restoring = None;
+        }
         CLONE_GROUP_EVENT_CLONE_STATE => inner.state_changed(event.lu as usize, event.value as u32),
         _ => {}
     }

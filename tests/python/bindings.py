@@ -58,19 +58,20 @@ CLONE_GROUP_ERR_STRUCT_SIZE = -1016
 CLONE_GROUP_ERR_NOT_READY = -1017
 CLONE_GROUP_ERR_CLOSED = -1018
 CLONE_GROUP_ERR_NO_REQUEST = -1019
+CLONE_GROUP_ERR_PREPARED = -1020
 CLONE_GROUP_ERR_INTERNAL = -1099
 CLONE_GROUP_LU_SOURCE = 0
 CLONE_GROUP_LU_NONE = 4294967295
 CLONE_GROUP_CONFIG_HOST_DURABLE = 1
 CLONE_GROUP_CONFIG_REDIRECT_READS = 2
 CLONE_GROUP_CONFIG_MAP_PER_CLONE = 4
+CLONE_GROUP_CONFIG_SKIP_EQUAL = 8
 CLONE_GROUP_LU_VOLATILE_CACHE = 1
 CLONE_GROUP_LU_DISCARD_ZEROES = 2
 CLONE_GROUP_HOST_FUA = 1
 CLONE_GROUP_HOST_UNSTABLE = 2
 CLONE_GROUP_FORMAT_FORCE = 1
 CLONE_GROUP_RECOVER_ABANDON_RESTORE = 1
-CLONE_GROUP_FRACTURE_ABANDON = 1
 CLONE_GROUP_IO_READ = 1
 CLONE_GROUP_IO_WRITE = 2
 CLONE_GROUP_IO_FLUSH = 3
@@ -95,6 +96,11 @@ CLONE_GROUP_CONDITION_POISONED = 8
 CLONE_GROUP_CONDITION_STALLED = 16
 CLONE_GROUP_CONDITION_FAILED = 32
 CLONE_GROUP_CONDITION_RESTORABLE = 256
+CLONE_GROUP_CONDITION_PREPARED = 64
+CLONE_GROUP_CONDITION_VERIFYING = 128
+CLONE_GROUP_VERIFY_MARK = 1
+CLONE_GROUP_EVENT_MISMATCH = 13
+CLONE_GROUP_EVENT_VERIFIED = 14
 CLONE_GROUP_CLONE_ABSENT = 0
 CLONE_GROUP_CLONE_OUT_OF_SYNC = 1
 CLONE_GROUP_CLONE_SYNCHRONIZING = 2
@@ -116,9 +122,14 @@ CLONE_GROUP_EVENT_CALLBACK_RESULT = 11
 CLONE_GROUP_EVENT_LOST = 12
 CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED = 18
 CLONE_GROUP_EVENT_GROUP_STATE = 21
+CLONE_GROUP_EVENT_CANCELED = 15
+CLONE_GROUP_EVENT_SOURCE_ACCEPTED = 17
+CLONE_GROUP_EVENT_PREPARED = 19
+CLONE_GROUP_EVENT_SET_RESOLVED = 20
 CLONE_GROUP_MAP_DELTA = 1
 CLONE_GROUP_MAP_PROTECTED_RESTORE = 2
 CLONE_GROUP_MAP_PERSISTENT_DELTA = 3
+CLONE_GROUP_SET_GROUPS_MAX = 1023
 
 # ----------------------------------------------------------------- structs
 
@@ -215,6 +226,15 @@ class clone_group_lu(Structure):
     ]
 
 
+class clone_group_set(Structure):
+    _fields_ = [
+        ("struct_size", c_uint32),
+        ("reserved", c_uint32),
+        ("id", c_uint64),
+        ("opaque", c_uint64 * 4),
+    ]
+
+
 class clone_group_info(Structure):
     _fields_ = [
         ("struct_size", c_uint32),
@@ -229,6 +249,7 @@ class clone_group_info(Structure):
         ("cod_queue_depth", c_uint32),
         ("reversing_lu", c_uint32),
         ("reserved", c_uint32),
+        ("set_id", c_uint64),
     ]
 
 
@@ -246,6 +267,11 @@ class clone_group_clone_info(Structure):
         ("label", c_uint8 * 64),
         ("extents_to_copy", c_uint64),
         ("copy_time_ns", c_uint64),
+        ("extents_skipped", c_uint64),
+        ("verify_extents_left", c_uint64),
+        ("verify_extents_failed", c_uint64),
+        ("mismatched_extents", c_uint64),
+        ("first_mismatched_extents", c_uint64 * 4),
     ]
 
 
@@ -286,6 +312,9 @@ class clone_group_statistics(Structure):
         ("metadata_errors", c_uint64),
         ("cod_wait_ns_max", c_uint64),
         ("cod_wait_ns_total", c_uint64),
+        ("skipped_extents", c_uint64),
+        ("verified_extents", c_uint64),
+        ("mismatched_extents", c_uint64),
     ]
 
 
@@ -319,8 +348,13 @@ PROTOTYPES = {
     "clone_group_fracture": (c_int32, [GROUP, c_uint32, POINTER(c_uint8), c_uint32, c_uint64]),
     "clone_group_protected_restore": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_reverse_synchronize": (c_int32, [GROUP, c_uint32, c_uint64]),
+    "clone_group_verify": (c_int32, [GROUP, c_uint32, c_uint32, c_uint64]),
+    "clone_group_verify_stop": (c_int32, [GROUP, c_uint64]),
     "clone_group_pause": (c_int32, [GROUP, c_uint64]),
     "clone_group_resume": (c_int32, [GROUP, c_uint64]),
+    "clone_group_cancel": (c_int32, [GROUP, c_uint32, c_uint64]),
+    "clone_group_source_accept": (c_int32, [GROUP, c_uint64]),
+    "clone_group_retarget": (c_int32, [GROUP, c_uint32, c_uint64]),
     "clone_group_host_read": (
         c_int32,
         [GROUP, c_uint32, c_uint64, c_uint64, c_void_p, c_uint32, c_uint64],
@@ -350,6 +384,16 @@ PROTOTYPES = {
         c_int32,
         [GROUP, c_uint32, c_uint32, c_uint64, c_uint64, POINTER(c_uint8), c_uint64],
     ),
+    "clone_group_set_init": (c_int32, [POINTER(clone_group_set), c_uint32, c_uint64]),
+    "clone_group_set_fracture": (
+        c_int32,
+        [POINTER(GROUP), POINTER(c_uint32), c_uint32, POINTER(clone_group_set), POINTER(c_uint8), c_uint64],
+    ),
+    "clone_group_set_protected_restore": (
+        c_int32,
+        [POINTER(GROUP), POINTER(c_uint32), c_uint32, POINTER(clone_group_set), c_uint64],
+    ),
+    "clone_group_set_resolve": (c_int32, [GROUP, c_uint32, c_uint64]),
     "host_write": (c_int32, [GROUP, c_uint32, c_uint64, c_uint64, c_void_p, c_uint32, c_uint64]),
     "cod_poll": (c_int32, [GROUP, c_uint32]),
     "sync_step": (c_int32, [GROUP, c_uint32]),

@@ -13,6 +13,8 @@ import unittest
 import bindings
 
 HEADER = os.path.join(os.path.dirname(__file__), "..", "..", "include", "clone_group.h")
+LAYOUT_32 = os.path.join(os.path.dirname(__file__), "..", "abi", "1", "layout-32.txt")
+NUMBERS = (ctypes.c_uint8, ctypes.c_int32, ctypes.c_uint32, ctypes.c_uint64)
 
 
 def lines_of(variable):
@@ -48,6 +50,23 @@ class Layout(unittest.TestCase):
                 place = getattr(struct, field)
                 mine.append(f"{name}.{field} {place.offset} {place.size}")
         self.assertEqual(sorted(lines_of("CLONE_GROUP_LAYOUT")), sorted(mine))
+
+    def test_structs_on_32_bits_are_those_of_the_list(self):
+        """The same fields with pointers of 32 bits, against the list with which
+        tools/firmware-proof compares C and Rust on each target of 32 bits."""
+        mine = []
+        for name, struct in structs().items():
+            fields = [
+                (field, kind if issubclass(kind, NUMBERS + (ctypes.Array,)) else ctypes.c_uint32)
+                for field, kind in struct._fields_
+            ]
+            small = type(name, (ctypes.Structure,), {"_fields_": fields})
+            for field, _ in fields:
+                place = getattr(small, field)
+                mine.append(f"{name}.{field} {place.offset} {place.size}")
+        with open(LAYOUT_32, encoding="utf-8") as file:
+            frozen = [line for line in file.read().splitlines() if not line.startswith("#")]
+        self.assertEqual(sorted(frozen), sorted(mine))
 
     def test_constants_have_the_numbers_of_the_header(self):
         mine = [
