@@ -1230,8 +1230,8 @@ int32_t clone_group_verify(struct clone_group *group,
 // CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
 int32_t clone_group_verify_stop(struct clone_group *group, uint64_t tag);
 
-// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
-// restored from.
+// Reads blocks of the Source, of a fractured Clone or of the Clone that is copied
+// to the Source.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
 // Returns as host requests do.

@@ -619,8 +619,8 @@ pub unsafe extern "C" fn clone_group_verify_stop(group: *mut clone_group, tag: u
 // --------------------------------------------------------------- host I/O
 // What all of them return stands at the top of the header.
 
-/// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
-/// restored from.
+/// Reads blocks of the Source, of a fractured Clone or of the Clone that is copied
+/// to the Source.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
 /// Returns as host requests do.
