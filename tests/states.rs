@@ -34,7 +34,7 @@ const REQUESTS: [(&str, u32, usize); 10] = [
     ("flush C1", ::clone_group::ffi::types::CLONE_GROUP_IO_FLUSH, 1),
 ];
 
-/// Compares every cell with what is observed, and tells all that differ.
+/// Compares every cell with what is observed, with both forms of the persistent maps, and tells all that differ.
 fn compare(
     table: &tables::Table,
     rows: &[&str],
@@ -45,11 +45,15 @@ fn compare(
     assert_eq!(table.rows, names(rows), "the rows of the page and of the test");
     assert_eq!(table.columns, names(columns), "the columns of the page and of the test");
     let mut wrong = Vec::new();
-    for (row, row_name) in rows.iter().enumerate() {
-        for (column, column_name) in columns.iter().enumerate() {
-            let (said, seen) = (table.cell(row, column), observe(row, column));
-            if said != seen {
-                wrong.push(format!("{row_name} | {column_name}: the page says `{said}`, seen is `{seen}`"));
+    for map_per_clone in [false, true] {
+        situations::use_map_per_clone(map_per_clone);
+        for (row, row_name) in rows.iter().enumerate() {
+            for (column, column_name) in columns.iter().enumerate() {
+                let (said, seen) = (table.cell(row, column), observe(row, column));
+                if said != seen {
+                    let cell = format!("{row_name} | {column_name}, a map for each: {map_per_clone}");
+                    wrong.push(format!("{cell}: the page says `{said}`, seen is `{seen}`"));
+                }
             }
         }
     }

@@ -175,17 +175,19 @@ fn maps(before: &Snapshot, after: &Snapshot) -> Vec<String> {
         a.iter().zip(b).map(|(a, b)| a & !b).collect()
     }
     let names = ["D1", "D2", "P"];
+    let order = [[2, 1], [0, 2], [1, 0]];
+    let onto_source = |state: u32| state >= CLONE_GROUP_CLONE_REVERSE_SYNCHRONIZING;
+    let begins = onto_source(after.states[1]) && !onto_source(before.states[1]);
     let mut words = Vec::new();
     for map in 0..3 {
         let (was, is) = (&before.maps[map], &after.maps[map]);
-        if was == is {
+        // One map for all Clones may have said so before (R57).
+        if was == is && !(map == 1 && begins) {
             continue;
         }
         let other = |join: fn(&[bool], &[bool]) -> Vec<bool>| {
-            [2, 0, 1]
-                .into_iter()
-                .find(|&other| other != map && *is == join(was, &before.maps[other]))
-                .map(|map| names[map])
+            let others: [usize; 2] = order[map];
+            others.into_iter().find(|&other| *is == join(was, &before.maps[other])).map(|map| names[map])
         };
         words.push(match (other(union), other(without)) {
             _ if map != 1 && is.iter().all(|bit| !bit) => format!("{}=0", names[map]),

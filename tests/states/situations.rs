@@ -1,6 +1,8 @@
 //! The situations of the tables, brought about on a simulated array. Clone 2 is Fractured and equal to the Source,
 //! unless the name says otherwise. Where Clone 1 is a point in time, the first four extents differ.
 
+use std::cell::Cell;
+
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
@@ -9,6 +11,20 @@ use super::common::world::{Profile, TAG_OPERATION, World};
 
 /// LUs have volatile caches, so that flushes are seen.
 pub const PROFILE: Profile = Profile { blocks: 256, volatile: true, ..Profile::QUIET };
+
+thread_local! {
+    /// Whether each Clone has a column of its own in the persistent maps. The tables say the same of both forms.
+    static MAP_PER_CLONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What arrays are made of from now on.
+pub fn use_map_per_clone(map_per_clone: bool) {
+    MAP_PER_CLONE.set(map_per_clone);
+}
+
+fn profile() -> Profile {
+    Profile { map_per_clone: MAP_PER_CLONE.get(), ..PROFILE }
+}
 
 /// An array in a situation.
 pub struct Place {
@@ -35,7 +51,7 @@ const fn situation(name: &'static str, make: fn() -> Place) -> Situation {
 }
 
 /// Columns of the operations.
-pub const SITUATIONS: [Situation; 15] = [
+pub const SITUATIONS: [Situation; 16] = [
     situation("Absent", absent),
     situation("OutOfSync", out_of_sync),
     situation("Synchronizing", synchronizing),
@@ -49,23 +65,38 @@ pub const SITUATIONS: [Situation; 15] = [
     situation("Restoring, paused", paused),
     situation("Synchronized, METADATA_FAILED", superblock_failed),
     situation("Synchronized, prepared", prepared),
+    situation("Fractured, prepared", prepared_to_restore),
     situation("New", new),
     situation("Closed", closed),
 ];
 
 /// Rows of host I/O.
-pub const HOST_SITUATIONS: [Situation; 25] = [
+pub const HOST_SITUATIONS: [Situation; 30] = [
     situation("Absent", absent),
     situation("OutOfSync", out_of_sync),
     situation("Synchronizing, to copy", || synchronizing().asking(5, 2)),
     situation("Synchronizing, equal", synchronizing),
     situation("Synchronized", synchronized),
+    situation("Synchronized, DISCARD_ZEROES", || {
+        synchronized_with(Profile { discard_zeroes: true, ..profile() })
+    }),
+    situation("Synchronized, HOST_DURABLE", || {
+        synchronized_with(Profile { host_durable: true, ..profile() })
+    }),
     situation("Fractured", fractured),
     situation("ReverseSynchronizing, to copy", || reverse_synchronizing().asking(5, 2)),
     situation("ReverseSynchronizing, equal", reverse_synchronizing),
     situation("Restoring, to copy, in part", || restoring().asking(5, 2)),
     situation("Restoring, to copy, whole", || restoring().asking(4, 4)),
-    situation("Restoring, to copy, redirected", || restoring_with(true).asking(5, 2)),
+    situation("Restoring, to copy, redirected", || {
+        restoring_with(Profile { redirect: true, ..profile() }).asking(5, 2)
+    }),
+    situation("Restoring, to copy, DISCARD_ZEROES", || {
+        restoring_with(Profile { discard_zeroes: true, ..profile() }).asking(5, 2)
+    }),
+    situation("Restoring, to copy, HOST_DURABLE", || {
+        restoring_with(Profile { host_durable: true, ..profile() }).asking(5, 2)
+    }),
     situation("Restoring, copied", || copied().asking(5, 2)),
     situation("Restoring, copied and flushed", || flushed().asking(5, 2)),
     situation("Restoring, host-written", || host_written().asking(5, 2)),
@@ -78,6 +109,7 @@ pub const HOST_SITUATIONS: [Situation; 25] = [
     situation("Synchronized, METADATA_FAILED by a page, bits durable", noted_and_page_failed),
     situation("Synchronized, METADATA_FAILED by a superblock", superblock_failed),
     situation("Synchronized, prepared", prepared),
+    situation("Fractured, prepared", prepared_to_restore),
     situation("New", new),
     situation("Closed", closed),
 ];
@@ -127,8 +159,8 @@ fn write(world: &World, first: usize, count: usize) {
     world.settle();
 }
 
-fn made(redirect: bool) -> Box<World> {
-    let mut world = World::new(Profile { redirect, ..PROFILE }, 3);
+fn made(profile: Profile) -> Box<World> {
+    let mut world = World::new(profile, 3);
     world.power_on();
     operate(&world, clone_group_format, 0);
     operate(&world, clone_group_clone_add, 1);
@@ -144,49 +176,53 @@ fn made(redirect: bool) -> Box<World> {
 }
 
 fn fractured() -> Place {
-    Place::of(made(false), 0)
+    Place::of(made(profile()), 0)
 }
 
 fn absent() -> Place {
-    let world = made(false);
+    let world = made(profile());
     operate(&world, clone_group_clone_remove, 1);
     Place::of(world, 0)
 }
 
 fn out_of_sync() -> Place {
-    let world = made(false);
+    let world = made(profile());
     operate(&world, clone_group_synchronize, 1);
     operate(&world, clone_group_cancel, 1);
     Place::of(world, 0)
 }
 
 fn synchronizing() -> Place {
-    let world = made(false);
+    let world = made(profile());
     operate(&world, clone_group_synchronize, 1);
     Place::of(world, 0)
 }
 
 fn synchronized() -> Place {
-    let world = made(false);
+    synchronized_with(profile())
+}
+
+fn synchronized_with(profile: Profile) -> Place {
+    let world = made(profile);
     operate(&world, clone_group_synchronize, 1);
     world.settle();
     Place::of(world, 0)
 }
 
 fn reverse_synchronizing() -> Place {
-    let world = made(false);
+    let world = made(profile());
     operate(&world, clone_group_reverse_synchronize, 1);
     Place::of(world, 1)
 }
 
-fn restoring_with(redirect: bool) -> Place {
-    let world = made(redirect);
+fn restoring_with(profile: Profile) -> Place {
+    let world = made(profile);
     operate(&world, clone_group_protected_restore, 1);
     Place::of(world, 1)
 }
 
 fn restoring() -> Place {
-    restoring_with(false)
+    restoring_with(profile())
 }
 
 /// Hosts wrote another extent since.
@@ -229,7 +265,7 @@ fn paused() -> Place {
 
 /// Where Clone 1 is Fractured beside another copy, both differ in extent 20.
 fn beside(call: unsafe extern "C" fn(*mut clone_group, u32, u64) -> i32) -> Place {
-    let world = made(false);
+    let world = made(profile());
     write(&world, 80, 4);
     operate(&world, call, 2);
     Place::of(world, 2)
@@ -244,7 +280,7 @@ fn beside_reverse() -> Place {
 }
 
 fn source_invalid() -> Place {
-    let world = made(false);
+    let world = made(profile());
     operate(&world, clone_group_protected_restore, 1);
     operate(&world, clone_group_cancel, 1);
     Place::of(world, 0)
@@ -291,13 +327,26 @@ impl Place {
 
 /// Power was lost when this group had voted and the other one of the set had not.
 fn prepared() -> Place {
-    let (mut place, other) = (synchronized(), synchronized());
+    prepared_for(false)
+}
+
+fn prepared_to_restore() -> Place {
+    prepared_for(true)
+}
+
+fn prepared_for(restore: bool) -> Place {
+    let make = if restore { fractured } else { synchronized };
+    let (mut place, other) = (make(), make());
     let groups = [place.world.group(), other.world.group()];
     place.world.inner.borrow_mut().note_fracture();
     // SAFETY: live groups, and a set that lives as long as they do.
     let status = unsafe {
-        let (lus, set, label) = ([1, 1], &mut *place.set, std::ptr::null());
-        clone_group_set_fracture(groups.as_ptr(), lus.as_ptr(), 2, set, label, TAG_OPERATION - 1)
+        let (groups, lus, set, tag) = (groups.as_ptr(), [1, 1], &mut *place.set, TAG_OPERATION - 1);
+        if restore {
+            clone_group_set_protected_restore(groups, lus.as_ptr(), 2, set, tag)
+        } else {
+            clone_group_set_fracture(groups, lus.as_ptr(), 2, set, std::ptr::null(), tag)
+        }
     };
     assert_eq!(status, CLONE_GROUP_PENDING);
     place.rest();
@@ -317,7 +366,7 @@ fn prepared() -> Place {
 }
 
 fn new() -> Place {
-    let mut world = World::new(PROFILE, 3);
+    let mut world = World::new(profile(), 3);
     world.power_on();
     Place::of(world, 0)
 }
