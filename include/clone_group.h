@@ -46,7 +46,32 @@
 // power loss it happened or it did not (R31). Several groups change together, at
 // one point in time, with the calls named clone_group_set_; after a power loss in
 // the middle of one, operations return CLONE_GROUP_ERR_PREPARED until it is
-// resolved.
+// resolved. Before format or recover is done they return
+// CLONE_GROUP_ERR_NOT_READY, from clone_group_close() on CLONE_GROUP_ERR_CLOSED.
+// docs/states.md has a table of every operation and every host request in every
+// state; what a call returns there, it returns.
+//
+// The controller's duties, by rule:
+//   R69      hosts come first by themselves; how much of a copy the background
+//            does, at least and at most, is the budget of clone_group_sync_step()
+//            and how often it is called (docs/rate.md).
+//   R70      one controller at a time owns a group. Before another one recovers
+//            it, the first one is fenced off from the LUs and from the persistent
+//            area; the library cannot see it.
+//   R84      hosts reach the Source and the Clones through the library only. A
+//            Clone that was changed behind it is removed and added anew: then it
+//            counts as different in every extent.
+//   R66      a request that reads and writes (compare-and-write, write-same, XOR)
+//            is a read and a write under a lock of the controller's.
+//   R26      a persist_write that is completed is durable, or persist_flush makes
+//            it so.
+//   R51      a payload does not change until `done`, or the request says
+//            CLONE_GROUP_HOST_UNSTABLE.
+//   R76      an operation that waits for an LU that hangs holds hosts; the
+//            controller has the clock, and ends that with clone_group_abort().
+//   R80      an I/O that is completed is over. Who gives one up after a time makes
+//            sure first that the device will not do it later: a write that lands
+//            after its completion destroys what was written since.
 
 // Memory that a group needs at most, for static arrays; what it needs exactly
 // clone_group_workspace_size() tells. `extents` is lu_blocks / extent_blocks,
@@ -902,8 +927,9 @@ int32_t clone_group_destroy(struct clone_group *group);
 // Context: any thread.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU (the
 // number is over clones_max), CLONE_GROUP_ERR_STATE (the LU is a member of a
-// running group), CLONE_GROUP_ERR_CALLBACK_MISSING (a volatile cache, but no
-// flush).
+// running group, or the group is starting, closing or closed),
+// CLONE_GROUP_ERR_BUSY (the LU is just being added, or flushed),
+// CLONE_GROUP_ERR_CALLBACK_MISSING (a volatile cache, but no flush).
 int32_t clone_group_lu_attach(struct clone_group *group,
                               uint32_t lu,
                               const struct clone_group_lu *config);
@@ -916,8 +942,9 @@ int32_t clone_group_lu_attach(struct clone_group *group,
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
 // ready), CLONE_GROUP_ERR_METADATA_EXISTS or a status of the persist callbacks;
-// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE,
-// CLONE_GROUP_ERR_NO_LU (no Source attached).
+// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (the group is ready
+// or starting), CLONE_GROUP_ERR_CLOSED, CLONE_GROUP_ERR_NO_LU (no Source
+// attached).
 int32_t clone_group_format(struct clone_group *group,
                            uint32_t flags,
                            uint64_t tag);
@@ -935,8 +962,7 @@ int32_t clone_group_format(struct clone_group *group,
 // CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION,
 // CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
 // CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
-// these one may try again. Or at once CLONE_GROUP_ERR_INVALID,
-// CLONE_GROUP_ERR_STATE, CLONE_GROUP_ERR_NO_LU.
+// these one may try again. Or at once as clone_group_format().
 int32_t clone_group_recover(struct clone_group *group,
                             uint32_t flags,
                             uint64_t tag);
@@ -946,11 +972,12 @@ int32_t clone_group_recover(struct clone_group *group,
 // goes on after the next Recovery.
 //
 // Context: any thread.
-// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or the status
-// of the write or flush that failed (the group is closed all the same, as after
-// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY,
+// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, with the status
+// of the write or flush that failed, or with CLONE_GROUP_ERR_METADATA_FAILED if
+// one failed before (the group is closed all the same, as after a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
-int32_t clone_group_close(struct clone_group *group, uint64_t tag);
+int32_t clone_group_close(struct clone_group *group,
+                          uint64_t tag);
 
 // Writes all metadata anew, after a write of it failed (R33), and leaves
 // CLONE_GROUP_CONDITION_METADATA_FAILED if that works.
@@ -962,29 +989,29 @@ int32_t clone_group_metadata_repair(struct clone_group *group, uint64_t tag);
 
 // Makes the LU a Clone of the group. Its content counts as entirely different
 // from the Source until it was synchronized (R73). Allowed at any time but during
-// a restore, also while the Source is invalid. The LU must be attached; it can be
+// a restore or a Reverse Synchronization, also while the Source is invalid. The LU must be attached; it can be
 // attached while the group runs, as long as it is no Clone.
 //
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
 // the persist callbacks; or at once CLONE_GROUP_ERR_INVALID,
-// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is a Clone already, or a
-// restore runs: R39), CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is a Clone already, or
+// something is copied onto the Source: R39), CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
 // CLONE_GROUP_ERR_METADATA_FAILED.
 int32_t clone_group_clone_add(struct clone_group *group,
                               uint32_t lu,
                               uint64_t tag);
 
-// Takes the Clone out of the group, in any state but one: while a restore copies
-// from it, it stays (R39; cancel or re-target the restore first). Other Clones
-// may go during a restore, and so may the last one. Hosts are held while what is
+// Takes the Clone out of the group, in any state but two: while a restore or a
+// Reverse Synchronization copies from it, it stays (R39; cancel that first, or
+// re-target the restore). Other Clones may go meanwhile, and so may the last one. Hosts are held while what is
 // under way finishes. The LU and its data stay as they are; what the group knew
 // of it - that it is a point in time, its Delta Map, its label - is lost: added
 // again, it differs in every extent.
 //
 // Context: any thread.
 // Returns as clone_group_clone_add(), CLONE_GROUP_ERR_NO_LU if it is no Clone,
-// CLONE_GROUP_ERR_STATE if a restore copies from it.
+// CLONE_GROUP_ERR_STATE if something is copied from it.
 int32_t clone_group_clone_remove(struct clone_group *group,
                                  uint32_t lu,
                                  uint64_t tag);
@@ -997,7 +1024,8 @@ int32_t clone_group_clone_remove(struct clone_group *group,
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows when the Synchronization has begun;
 // or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
-// CLONE_GROUP_ERR_STATE (it is synchronized already, or a restore runs),
+// CLONE_GROUP_ERR_STATE (it is mirrored already, or something is copied onto the
+// Source),
 // CLONE_GROUP_ERR_SOURCE_INVALID, CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
 int32_t clone_group_synchronize(struct clone_group *group,
@@ -1016,8 +1044,8 @@ int32_t clone_group_synchronize(struct clone_group *group,
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
 // CLONE_GROUP_ERR_NOT_CONSISTENT (a write to the Clone failed meanwhile) or the
 // status of the flush or persist callback that failed; or at once as
-// clone_group_synchronize(), CLONE_GROUP_ERR_NOT_CONSISTENT if the
-// Synchronization is not finished.
+// clone_group_synchronize(), CLONE_GROUP_ERR_NOT_CONSISTENT if it is not
+// synchronized to the end, CLONE_GROUP_ERR_STATE if it is a point in time already.
 int32_t clone_group_fracture(struct clone_group *group,
                              uint32_t lu,
                              const uint8_t *label,
@@ -1037,8 +1065,9 @@ int32_t clone_group_fracture(struct clone_group *group,
 // restore has begun, or the status of the flush or persist callback that failed
 // (nothing has changed then; a Source that a canceled restore left invalid is
 // valid from `done` on); or at once CLONE_GROUP_ERR_INVALID,
-// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
-// runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is mirrored and not
+// fractured, or something is copied onto the Source already),
+// CLONE_GROUP_ERR_NOT_CONSISTENT (OutOfSync or Synchronizing), CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
 int32_t clone_group_protected_restore(struct clone_group *group,
                                       uint32_t lu,
@@ -1088,8 +1117,8 @@ int32_t clone_group_resume(struct clone_group *group, uint64_t tag);
 // rollback (R38): the Source becomes invalid, which outlives power losses and
 // close. Host requests to it, also those that wait, end with
 // CLONE_GROUP_ERR_SOURCE_INVALID, and it cannot be synchronized, until
-// clone_group_protected_restore() from any fractured Clone or
-// clone_group_source_accept(). What was submitted to an LU before finishes first.
+// clone_group_protected_restore() or clone_group_reverse_synchronize() from any
+// fractured Clone, or clone_group_source_accept(). What was submitted to an LU before finishes first.
 // The Clone is Fractured again, untouched, and its Delta Map has what was not
 // copied and what hosts wrote, so that a new restore from it copies just that.
 // Other Clones stay as they are; hosts go on with all fractured Clones. Copies
@@ -1203,8 +1232,8 @@ int32_t clone_group_verify(struct clone_group *group,
 // CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
 int32_t clone_group_verify_stop(struct clone_group *group, uint64_t tag);
 
-// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
-// restored from.
+// Reads blocks of the Source, of a fractured Clone or of the Clone that is copied
+// to the Source.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
 // Returns as host requests do.

@@ -111,7 +111,7 @@ impl Group<'_> {
         Ok(CloneInfo {
             record: clone.record,
             stalled: clone.stalled,
-            restorable: self.check_change(Change::StartRestore(lu)).is_ok(),
+            restorable: self.is_restorable(lu),
             extents_left: if absent { 0 } else { left },
             extents_copied: clone.copied,
             extents_failed: clone.failed_extents,
@@ -125,6 +125,12 @@ impl Group<'_> {
             extents_skipped: clone.skipped,
             verify: self.verify_info(lu),
         })
+    }
+
+    /// Whether a restore from this Clone would be accepted, if no operation ran.
+    fn is_restorable(&self, lu: u32) -> bool {
+        let serves = self.state == GroupState::Ready && !self.record.prepared;
+        serves && self.check_change(Change::StartRestore(lu)).is_ok()
     }
 
     /// What became of the I/O of an LU.

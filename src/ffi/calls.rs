@@ -184,8 +184,9 @@ pub unsafe extern "C" fn clone_group_destroy(group: *mut clone_group) -> i32 {
 /// Context: any thread.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU (the
 /// number is over clones_max), CLONE_GROUP_ERR_STATE (the LU is a member of a
-/// running group), CLONE_GROUP_ERR_CALLBACK_MISSING (a volatile cache, but no
-/// flush).
+/// running group, or the group is starting, closing or closed),
+/// CLONE_GROUP_ERR_BUSY (the LU is just being added, or flushed),
+/// CLONE_GROUP_ERR_CALLBACK_MISSING (a volatile cache, but no flush).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `config` NULL or valid for its `struct_size`.
@@ -218,8 +219,9 @@ pub unsafe extern "C" fn clone_group_lu_attach(
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
 /// ready), CLONE_GROUP_ERR_METADATA_EXISTS or a status of the persist callbacks;
-/// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE,
-/// CLONE_GROUP_ERR_NO_LU (no Source attached).
+/// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (the group is ready
+/// or starting), CLONE_GROUP_ERR_CLOSED, CLONE_GROUP_ERR_NO_LU (no Source
+/// attached).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -243,8 +245,7 @@ pub unsafe extern "C" fn clone_group_format(group: *mut clone_group, flags: u32,
 /// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION,
 /// CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
 /// CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
-/// these one may try again. Or at once CLONE_GROUP_ERR_INVALID,
-/// CLONE_GROUP_ERR_STATE, CLONE_GROUP_ERR_NO_LU.
+/// these one may try again. Or at once as clone_group_format().
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -261,9 +262,9 @@ pub unsafe extern "C" fn clone_group_recover(group: *mut clone_group, flags: u32
 /// goes on after the next Recovery.
 ///
 /// Context: any thread.
-/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or the status
-/// of the write or flush that failed (the group is closed all the same, as after
-/// a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY,
+/// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK, with the status
+/// of the write or flush that failed, or with CLONE_GROUP_ERR_METADATA_FAILED if
+/// one failed before (the group is closed all the same, as after a power loss); or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
 ///
 /// # Safety
@@ -293,14 +294,14 @@ pub unsafe extern "C" fn clone_group_metadata_repair(group: *mut clone_group, ta
 
 /// Makes the LU a Clone of the group. Its content counts as entirely different
 /// from the Source until it was synchronized (R73). Allowed at any time but during
-/// a restore, also while the Source is invalid. The LU must be attached; it can be
+/// a restore or a Reverse Synchronization, also while the Source is invalid. The LU must be attached; it can be
 /// attached while the group runs, as long as it is no Clone.
 ///
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK or a status of
 /// the persist callbacks; or at once CLONE_GROUP_ERR_INVALID,
-/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is a Clone already, or a
-/// restore runs: R39), CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is a Clone already, or
+/// something is copied onto the Source: R39), CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY,
 /// CLONE_GROUP_ERR_METADATA_FAILED.
 ///
 /// # Safety
@@ -311,16 +312,16 @@ pub unsafe extern "C" fn clone_group_clone_add(group: *mut clone_group, lu: u32,
     unsafe { operate(group, 0, Operation::AddClone { lu }, tag) }
 }
 
-/// Takes the Clone out of the group, in any state but one: while a restore copies
-/// from it, it stays (R39; cancel or re-target the restore first). Other Clones
-/// may go during a restore, and so may the last one. Hosts are held while what is
+/// Takes the Clone out of the group, in any state but two: while a restore or a
+/// Reverse Synchronization copies from it, it stays (R39; cancel that first, or
+/// re-target the restore). Other Clones may go meanwhile, and so may the last one. Hosts are held while what is
 /// under way finishes. The LU and its data stay as they are; what the group knew
 /// of it - that it is a point in time, its Delta Map, its label - is lost: added
 /// again, it differs in every extent.
 ///
 /// Context: any thread.
 /// Returns as clone_group_clone_add(), CLONE_GROUP_ERR_NO_LU if it is no Clone,
-/// CLONE_GROUP_ERR_STATE if a restore copies from it.
+/// CLONE_GROUP_ERR_STATE if something is copied from it.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -338,7 +339,8 @@ pub unsafe extern "C" fn clone_group_clone_remove(group: *mut clone_group, lu: u
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows when the Synchronization has begun;
 /// or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
-/// CLONE_GROUP_ERR_STATE (it is synchronized already, or a restore runs),
+/// CLONE_GROUP_ERR_STATE (it is mirrored already, or something is copied onto the
+/// Source),
 /// CLONE_GROUP_ERR_SOURCE_INVALID, CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
 ///
@@ -362,8 +364,8 @@ pub unsafe extern "C" fn clone_group_synchronize(group: *mut clone_group, lu: u3
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK,
 /// CLONE_GROUP_ERR_NOT_CONSISTENT (a write to the Clone failed meanwhile) or the
 /// status of the flush or persist callback that failed; or at once as
-/// clone_group_synchronize(), CLONE_GROUP_ERR_NOT_CONSISTENT if the
-/// Synchronization is not finished.
+/// clone_group_synchronize(), CLONE_GROUP_ERR_NOT_CONSISTENT if it is not
+/// synchronized to the end, CLONE_GROUP_ERR_STATE if it is a point in time already.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `label` NULL or 64 readable bytes.
@@ -395,8 +397,9 @@ pub unsafe extern "C" fn clone_group_fracture(
 /// restore has begun, or the status of the flush or persist callback that failed
 /// (nothing has changed then; a Source that a canceled restore left invalid is
 /// valid from `done` on); or at once CLONE_GROUP_ERR_INVALID,
-/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (not fractured, or a restore
-/// runs), CLONE_GROUP_ERR_NOT_CONSISTENT, CLONE_GROUP_ERR_BUSY,
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_STATE (it is mirrored and not
+/// fractured, or something is copied onto the Source already),
+/// CLONE_GROUP_ERR_NOT_CONSISTENT (OutOfSync or Synchronizing), CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
 ///
 /// # Safety
@@ -470,8 +473,8 @@ pub unsafe extern "C" fn clone_group_resume(group: *mut clone_group, tag: u64) -
 /// rollback (R38): the Source becomes invalid, which outlives power losses and
 /// close. Host requests to it, also those that wait, end with
 /// CLONE_GROUP_ERR_SOURCE_INVALID, and it cannot be synchronized, until
-/// clone_group_protected_restore() from any fractured Clone or
-/// clone_group_source_accept(). What was submitted to an LU before finishes first.
+/// clone_group_protected_restore() or clone_group_reverse_synchronize() from any
+/// fractured Clone, or clone_group_source_accept(). What was submitted to an LU before finishes first.
 /// The Clone is Fractured again, untouched, and its Delta Map has what was not
 /// copied and what hosts wrote, so that a new restore from it copies just that.
 /// Other Clones stay as they are; hosts go on with all fractured Clones. Copies
@@ -616,8 +619,8 @@ pub unsafe extern "C" fn clone_group_verify_stop(group: *mut clone_group, tag: u
 // --------------------------------------------------------------- host I/O
 // What all of them return stands at the top of the header.
 
-/// Reads blocks of the Source, of a fractured Clone or of the Clone that is being
-/// restored from.
+/// Reads blocks of the Source, of a fractured Clone or of the Clone that is copied
+/// to the Source.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
 /// Returns as host requests do.

@@ -145,6 +145,8 @@ pub struct Inner {
     /// Host requests that failed.
     pub failed: Vec<u64>,
     pub finished: Vec<(u64, i32)>,
+    /// What was submitted: operation, LU and flags.
+    pub submissions: Vec<(u32, u32, u32)>,
     format: Format,
     /// LUs that are members, as the model knows.
     pub members: Vec<usize>,
@@ -250,6 +252,7 @@ impl World {
             statuses: Vec::new(),
             failed: Vec::new(),
             finished: Vec::new(),
+            submissions: Vec::new(),
             format: Format::new(extents, profile.clones, profile.map_per_clone, UNIT_BYTES, UNIT_BYTES),
             members: Vec::new(),
             usable: vec![false; profile.clones + 1],
@@ -1328,6 +1331,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     inner.log.push(io);
     trace(|| format!("submit {}", describe(&io)));
     inner.check_submission(&io, restoring, &states);
+    inner.submissions.push((io.operation, io.lu, io.flags));
     let count = io.block_count as usize;
     let values = match io.operation {
         CLONE_GROUP_IO_WRITE => fetch(&io),
