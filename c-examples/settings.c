@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "modes.h"
 #include "pattern.h"
 
 enum { BLOCKS_PER_MIB = 1048576 / BLOCK_BYTES, BLOCKS_PER_KIB = 1024 / BLOCK_BYTES };
@@ -16,8 +17,14 @@ enum { EXTENTS_PER_HOST = 40 }; // fewer, and hosts restore all of it before the
 
 static const char HELP[] =
     "usage: demo [options]\n"
-    "Restores a Source from a Clone while hosts use it, and kills the array half way.\n"
+    "Shows a Clone Group on a file-backed array while hosts use it, and kills the array half way.\n"
     "\n"
+    "  -m, --mode MODE          restore   a Protected Restore (the default)\n"
+    "                           reverse   a Reverse Synchronization\n"
+    "                           cancel    a restore that is canceled, and one that is accepted\n"
+    "                           retarget  a restore that is given another Clone\n"
+    "                           sets      two groups of one database, fractured together\n"
+    "                           verify    thin Clones, and a corruption that is found and mended\n"
     "  -s, --size-mib N         size of each of the three LUs (1024)\n"
     "  -b, --blocks N           the same in blocks of 512 bytes, for odd sizes\n"
     "  -e, --extent-kib N       extent size, a power of two (64)\n"
@@ -33,8 +40,9 @@ static const char HELP[] =
     "\n"
     "Exit status: 0 all held, 1 something did not (or could not be done), 2 wrong usage.\n";
 
-static const char SHORT[] = "s:b:e:d:S:H:w:nDrh";
+static const char SHORT[] = "m:s:b:e:d:S:H:w:nDrh";
 static const struct option LONG[] = {
+    {"mode", required_argument, NULL, 'm'},
     {"size-mib", required_argument, NULL, 's'},
     {"blocks", required_argument, NULL, 'b'},
     {"extent-kib", required_argument, NULL, 'e'},
@@ -97,6 +105,7 @@ static int take(struct settings *settings, int option)
     int good = 1;
 
     switch (option) {
+    case 'm': good = mode_named(optarg, &settings->mode); break;
     case 's':
         good = number("size-mib", optarg, 1, 1 << 24, &settings->lu_blocks);
         settings->lu_blocks *= BLOCKS_PER_MIB;
@@ -136,6 +145,8 @@ int settings_parse(struct settings *settings, int argc, char **argv)
     int answer = 1;
 
     *settings = (struct settings){
+        .mode = mode_first(),
+        .group = "",
         .lu_blocks = (uint64_t)1024 * BLOCKS_PER_MIB,
         .extent_blocks = 64 * BLOCKS_PER_KIB,
         .seed = fresh_seed(),
