@@ -2,6 +2,7 @@
 #include "modes.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "checks.h"
 #include "steps.h"
@@ -18,6 +19,18 @@ static void begin(struct controller *controller, struct demo *demo)
                     "protected_restore");
     figure(figures, "extents to restore from Clone 1", "%" PRIu64,
            controller_clone(controller, 1).extents_left);
+}
+
+// What an operator chooses from: the Clones that are valid to restore from.
+static void list_restorable(struct clone_group *group)
+{
+    for (uint32_t lu = 1; lu < LUS; lu++) {
+        struct clone_group_clone_info info = {.struct_size = sizeof info};
+        clone_group_clone_query(group, lu, &info);
+        if (info.conditions & CLONE_GROUP_CONDITION_RESTORABLE)
+            printf("Clone %" PRIu32 ", \"%.64s\": a restore copies %" PRIu64 " extents\n", lu,
+                   (const char *)info.label, info.extents_left);
+    }
 }
 
 // What hosts wrote so far is gone with it, as if they had never done so.
@@ -57,6 +70,7 @@ static void first_life(struct demo *demo)
     struct hosts *hosts;
 
     live_to_the_disaster(&controller, demo);
+    list_restorable(controller.group);
     begin(&controller, demo);
     hosts = hosts_start(&controller, demo->record, demo->settings, &demo->corrupted, 1);
     copy_until(&controller, hosts, 1, controller_clone(&controller, 1).extents_left / 2);
