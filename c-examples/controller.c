@@ -207,6 +207,8 @@ static void configure(struct clone_group_config *config, const struct settings *
         config->flags |= CLONE_GROUP_CONFIG_HOST_DURABLE;
     if (settings->redirect_reads)
         config->flags |= CLONE_GROUP_CONFIG_REDIRECT_READS;
+    if (settings->map_per_clone)
+        config->flags |= CLONE_GROUP_CONFIG_MAP_PER_CLONE;
     if (settings->skip_equal)
         config->flags |= CLONE_GROUP_CONFIG_SKIP_EQUAL;
     for (size_t i = 0; i < sizeof config->group_id; i++)

@@ -140,7 +140,7 @@ static void check_recovered(struct controller *controller, struct figures *figur
           monday.state == CLONE_GROUP_CLONE_RESTORING
               && tuesday.state == CLONE_GROUP_CLONE_FRACTURED,
           "Recovery goes on with the restore: %" PRIu64 " extents left", monday.extents_left);
-    // Both Clones share one durable map: what Clone 2 needs comes up for Clone 1 too.
+    // Where both Clones share one durable map, what Clone 2 needs comes up for Clone 1 too.
     remark("(the durable Delta Map may name more than was left: that is copied again)");
     if (monday.state != CLONE_GROUP_CLONE_RESTORING)
         give_up("there is no restore to go on with");

@@ -36,11 +36,12 @@ static const char HELP[] =
     "  -n, --no-volatile-cache  declare that a completed write is durable\n"
     "  -D, --host-durable       an acknowledged host write is durable, without flush\n"
     "  -r, --redirect-reads     reads of what is not copied yet go to the Clone\n"
+    "  -p, --map-per-clone      after a kill less is copied again (CLONE_GROUP_CONFIG_MAP_PER_CLONE)\n"
     "  -h, --help               this text\n"
     "\n"
     "Exit status: 0 all held, 1 something did not (or could not be done), 2 wrong usage.\n";
 
-static const char SHORT[] = "m:s:b:e:d:S:H:w:nDrh";
+static const char SHORT[] = "m:s:b:e:d:S:H:w:nDrph";
 static const struct option LONG[] = {
     {"mode", required_argument, NULL, 'm'},
     {"size-mib", required_argument, NULL, 's'},
@@ -53,6 +54,7 @@ static const struct option LONG[] = {
     {"no-volatile-cache", no_argument, NULL, 'n'},
     {"host-durable", no_argument, NULL, 'D'},
     {"redirect-reads", no_argument, NULL, 'r'},
+    {"map-per-clone", no_argument, NULL, 'p'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -119,6 +121,7 @@ static int take(struct settings *settings, int option)
     case 'n': settings->volatile_cache = 0; break;
     case 'D': settings->host_durable = 1; break;
     case 'r': settings->redirect_reads = 1; break;
+    case 'p': settings->map_per_clone = 1; break;
     case 'h':
         fputs(HELP, stdout);
         return 0;

@@ -22,6 +22,7 @@ struct settings {
     int host_durable;
     int redirect_reads;
     int skip_equal;
+    int map_per_clone;
 };
 
 // Reads the command line. Returns 1 to go on, 0 if --help was answered, and -1
