@@ -381,7 +381,9 @@
 // Event: the Clone `lu` failed (`status`) and is OutOfSync.
 #define CLONE_GROUP_EVENT_CLONE_FAILED 5
 
-// Event: an extent of `lu` could not be copied; `value` is its index.
+// Event: an extent could not be copied; `value` is its index, `lu` the LU that
+// failed, `status` how. A run of extents that fails is copied extent by extent
+// first, so only what is bad is named, once in each pass over the LU.
 #define CLONE_GROUP_EVENT_COPY_FAILED 6
 
 // Event: all that is left to copy for `lu` failed; `value` is the number of
@@ -584,7 +586,7 @@ struct clone_group_ops {
     int32_t (*flush)(void *context, const struct clone_group_io *io);
     // Discards blocks. NULL: a host discard returns CLONE_GROUP_OK and does
     // nothing; on LUs that declare CLONE_GROUP_LU_DISCARD_ZEROES it is a
-    // write-zeroes.
+    // write-zeroes, or CLONE_GROUP_ERR_NOT_SUPPORTED without that callback.
     int32_t (*discard)(void *context, const struct clone_group_io *io);
     // Writes zeroes. NULL: host write-zeroes returns
     // CLONE_GROUP_ERR_NOT_SUPPORTED.
@@ -1216,6 +1218,11 @@ int32_t clone_group_host_read(struct clone_group *group,
 
 // Writes blocks of the Source or of a fractured Clone. A power loss before the
 // request is done leaves the old or the new data in each block.
+//
+// Compare-and-write, and whatever else reads what it writes, is the controller's:
+// clone_group_host_read(), then clone_group_host_write(), under a lock of its own
+// over the range, from the first to the end of the second (R66).
+//
 // `flags`: CLONE_GROUP_HOST_FUA, CLONE_GROUP_HOST_UNSTABLE.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
@@ -1241,10 +1248,13 @@ int32_t clone_group_host_write_zeroes(struct clone_group *group,
                                       uint64_t tag);
 
 // Discards blocks. A hint: where extents still have to be copied by a restore it
-// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES (R65).
+// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES: then it is a
+// write-zeroes (R65). While a Clone is synchronized it is one too, unless both LUs
+// declare that; without the `write_zeroes` callback it then does nothing.
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
-// Returns as host requests do.
+// Returns as host requests do, or CLONE_GROUP_ERR_NOT_SUPPORTED: the LU declares
+// zeroes after a discard, and there is no callback that makes them.
 int32_t clone_group_host_discard(struct clone_group *group,
                                  uint32_t lu,
                                  uint64_t first_block,

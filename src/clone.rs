@@ -129,8 +129,6 @@ pub struct Clone<'a> {
     pub stalled: bool,
     /// Where the Sync Engine goes on.
     pub cursor: u64,
-    /// Extents up to here are copied one by one, because a run with them failed.
-    pub single_below: u64,
     /// Extents copied since the copy began or was resumed.
     pub copied: u64,
     /// Extents that were to be copied when the copy began or was resumed.
@@ -164,7 +162,6 @@ impl Clone<'_> {
     pub fn restart_pass(&mut self) {
         self.stalled = false;
         self.cursor = 0;
-        self.single_below = 0;
         self.failed_extents = 0;
         self.first_failed = 0;
     }

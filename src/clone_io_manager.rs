@@ -231,6 +231,7 @@ impl Group<'_> {
         } else {
             Err(Error::NotSupported)
         };
+        // Where an LU declares zeroes, hosts rely on them.
         let reads_zeroes = |lu: u32| self.lu(lu).flags.is_some_and(|flags| flags.discard_zeroes);
         match asked.operation {
             HostOperation::Write => return Ok(Some(IoOperation::Write)),
@@ -239,15 +240,23 @@ impl Group<'_> {
         }
         let of_source = asked.lu == SOURCE;
         if of_source && self.next_need(asked.extents).is_some() {
-            return if reads_zeroes(SOURCE) { zeroes.map(Some) } else { Ok(None) };
+            return match (reads_zeroes(SOURCE), zeroes) {
+                (false, _) => Ok(None),
+                (true, Err(_)) if self.capabilities.discard => Ok(Some(IoOperation::Discard)),
+                (true, zeroes) => zeroes.map(Some),
+            };
         }
         let mirrored = of_source && self.next_clone(1, CloneState::shares_writes).is_some();
         if mirrored {
             // Both legs must read the same afterwards.
             let all_zeroes =
                 reads_zeroes(SOURCE) && self.clones_where(CloneState::shares_writes).all(reads_zeroes);
-            let same = self.capabilities.discard && all_zeroes;
-            return Ok(if same { Some(IoOperation::Discard) } else { zeroes.ok() });
+            return match (self.capabilities.discard, reads_zeroes(SOURCE)) {
+                (true, true) if all_zeroes => Ok(Some(IoOperation::Discard)),
+                (_, true) => zeroes.map(Some),
+                (true, false) => Ok(zeroes.ok()),
+                (false, false) => Ok(None),
+            };
         }
         match (self.capabilities.discard, reads_zeroes(asked.lu)) {
             (true, _) => Ok(Some(IoOperation::Discard)),

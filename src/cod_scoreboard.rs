@@ -75,6 +75,8 @@ pub struct Copy {
     pub exclusive: bool,
     /// What is written is durable when it is complete.
     pub durable: bool,
+    /// What is left of a run that failed: copied extent by extent after this one (R61).
+    pub singly: ExtentRange,
     /// A flush of its target failed meanwhile, so pieces of it may be lost; or one of what it reads, so that it may
     /// have read what is lost now. It counts as not made (R24).
     pub spoiled: bool,

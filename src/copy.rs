@@ -169,6 +169,7 @@ impl Group<'_> {
         }
         self.scoreboard.release(number);
         self.queue.changed = true;
+        self.copy_singly(&copy, copy.singly);
     }
 
     /// Extents of the Source hold the Clone's data now.
@@ -237,7 +238,10 @@ impl Group<'_> {
             CopyEngine::Sync => self.sync_failed(&copy),
             CopyEngine::Verify => {}
         }
-        self.raise(Event { kind: EventKind::CopyFailed, lu: Some(lu), status, value });
+        // A run is tried again extent by extent: then the event names the one that is bad (R61).
+        if copy.extents.count() == 1 {
+            self.raise(Event { kind: EventKind::CopyFailed, lu: Some(lu), status, value });
+        }
     }
 
     // --------------------------------------------------- copies in a volatile cache

@@ -429,7 +429,12 @@ impl<'a> Group<'a> {
     /// Takes a slot for an I/O and puts it in line for the next poll.
     pub(crate) fn start_io(&mut self, io: Io) {
         let slot = self.new_io(io);
-        self.ready.push(slot);
+        // What a host waits for comes before background copies that were ready before it (R69).
+        if io.urgent {
+            self.ready.push_front(slot);
+        } else {
+            self.ready.push(slot);
+        }
     }
 
     /// Puts an I/O that has its slot in line for the next poll.
@@ -614,6 +619,8 @@ impl<'a> Group<'a> {
     /// Moves the machines until one of them has something to do for the driver, or none moves. A long
     /// walk is left to the next poll after some steps.
     fn advance(&mut self, buffers: &mut dyn MetadataBuffers) {
+        // Copies on demand do not wait until everything that is ready was offered (R69).
+        self.advance_queue();
         for _ in 0..STEPS_MAX {
             if !self.ready.is_empty() || !self.notices.is_empty() {
                 return;

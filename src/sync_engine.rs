@@ -83,7 +83,7 @@ impl Group<'_> {
             return self.end_of_pass(clone, SOURCE);
         };
         let wanted = |group: &Self, extent| group.need(extent) && !group.source_is_owned(extent);
-        let run = self.join(clone, first, wanted);
+        let run = self.join(first, wanted);
         self.begin_sync(clone, clone, SOURCE, run, false);
         true
     }
@@ -111,7 +111,7 @@ impl Group<'_> {
                     && !group.scoreboard.owns_any(to, one)
                     && !group.collisions.is_exclusive(lu, extent)
             };
-            let run = if exclusive { ExtentRange::one(extent) } else { self.join(lu, extent, wanted) };
+            let run = if exclusive { ExtentRange::one(extent) } else { self.join(extent, wanted) };
             self.begin_sync(lu, source, to, run, exclusive);
             return true;
         }
@@ -119,9 +119,9 @@ impl Group<'_> {
     }
 
     /// As many adjoining extents as one copy may take.
-    fn join(&self, clone: u32, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
+    fn join(&self, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
         // An extent that is equal is not written because its neighbour is not.
-        let single = first.0 < self.clone(clone).single_below || self.config.skip_equal;
+        let single = self.config.skip_equal;
         let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)).max(1) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {
@@ -182,18 +182,65 @@ impl Group<'_> {
         self.raise(Event { kind: EventKind::Stalled, lu: Some(lu), status, value });
     }
 
-    /// A background copy failed. A run is tried again extent by extent; a single one is passed over.
+    /// A background copy failed. A run is tried again at once, extent by extent; a single one is passed over, and so
+    /// counted once in a pass.
     pub(crate) fn sync_failed(&mut self, copy: &Copy) {
-        let clone = self.clone_mut(copy.clone_lu());
         if copy.extents.count() > 1 {
-            clone.single_below = clone.single_below.max(copy.extents.end.0);
-            clone.cursor = clone.cursor.min(copy.extents.first.0);
-            return;
+            return self.copy_singly(copy, copy.extents);
         }
+        self.count_failed(copy);
+        self.copy_singly(copy, copy.singly);
+    }
+
+    fn count_failed(&mut self, copy: &Copy) {
+        let clone = self.clone_mut(copy.clone_lu());
         if clone.failed_extents == 0 || copy.extents.first.0 < clone.first_failed {
             clone.first_failed = copy.extents.first.0;
         }
         clone.failed_extents = clone.failed_extents.wrapping_add(1);
+    }
+
+    /// Copies the first of these extents that still wants it, and the others after it: they are of a run that failed.
+    /// If that is not possible now, a later pass finds them.
+    pub(crate) fn copy_singly(&mut self, copy: &Copy, extents: ExtentRange) {
+        let mut rest = extents;
+        while !rest.is_empty() {
+            let extent = rest.first;
+            rest.first = Extent(extent.0.saturating_add(1));
+            if self.may_copy_again(copy, extent) {
+                let exclusive = self.collisions.is_exclusive(copy.clone_lu(), extent);
+                return self.begin_copy(Copy {
+                    compare: self.compares_before_write(copy.to),
+                    with: copy.to,
+                    engine: CopyEngine::Sync,
+                    from: copy.from,
+                    to: copy.to,
+                    extents: ExtentRange::one(extent),
+                    singly: rest,
+                    exclusive: exclusive && self.restoring().is_none(),
+                    ..Copy::default()
+                });
+            }
+        }
+    }
+
+    /// Whether an extent of a run that failed is still to be copied, and may be now.
+    fn may_copy_again(&self, copy: &Copy, extent: Extent) -> bool {
+        let lu = copy.clone_lu();
+        if !self.may_sync() || self.clone(lu).stalled || !self.can_copy() {
+            return false;
+        }
+        match (self.restoring(), self.reversing()) {
+            (Some(clone), _) => {
+                clone == lu && self.need(extent) && !self.source_is_owned(extent) && self.can_note_copy()
+            }
+            (None, Some(clone)) if clone != lu || copy.to != SOURCE => false,
+            (None, None) if self.clone(lu).state() != CloneState::Synchronizing => false,
+            _ => {
+                self.clone(lu).delta.bits.get(extent)
+                    && !self.scoreboard.owns_any(copy.to, ExtentRange::one(extent))
+            }
+        }
     }
 
     // ----------------------------------------------------------------- the end

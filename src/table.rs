@@ -109,6 +109,20 @@ impl<'a, T: Copy> Ring<'a, T> {
         true
     }
 
+    /// Puts one before all others. False if it is full.
+    pub fn push_front(&mut self, value: T) -> bool {
+        if self.free() == 0 {
+            return false;
+        }
+        let at = self.wrapped(self.head.wrapping_add(self.slots.len()).wrapping_sub(1));
+        if let Some(place) = self.slots.get_mut(at) {
+            *place = value;
+            self.head = at;
+            self.len = self.len.wrapping_add(1);
+        }
+        true
+    }
+
     /// Takes the first one.
     pub fn pop(&mut self) -> Option<T> {
         if self.len == 0 {

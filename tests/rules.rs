@@ -92,6 +92,27 @@ fn r46_a_hot_extent_is_copied_in_the_end() {
     assert_eq!(inner.devices[0].now, inner.devices[1].now);
 }
 
+/// R69: what a host waits for is copied before background copies that are ready already, however small the polls are.
+#[test]
+fn r69_copy_on_demand_comes_first() {
+    let world = restoring(Profile { copies: 4, immediate: 0, ..PROFILE });
+    world.step(8);
+    let background = |io: &clone_group_io| io.operation == CLONE_GROUP_IO_READ && io.lu == 1;
+    assert_eq!(world.complete_where(background), 3, "three copies in the background, one slot left");
+    world.host(CLONE_GROUP_IO_WRITE, 0, 13, 1, false);
+    let before = world.inner.borrow().log.len();
+    for _ in 0..4 {
+        world.poll(1);
+    }
+    let inner = world.inner.borrow();
+    let submitted: Vec<(u32, u32, bool)> = inner.log[before..]
+        .iter()
+        .map(|io| (io.operation, io.lu, io.flags & CLONE_GROUP_IO_URGENT != 0))
+        .collect();
+    let write = (CLONE_GROUP_IO_WRITE, 0, false);
+    assert_eq!(submitted, [(CLONE_GROUP_IO_READ, 1, true), write, write, write]);
+}
+
 /// R51: a payload that may change under the write is copied to the Clone again.
 #[test]
 fn r51_an_unstable_payload_is_copied_again() {

@@ -640,6 +640,11 @@ pub unsafe extern "C" fn clone_group_host_read(
 
 /// Writes blocks of the Source or of a fractured Clone. A power loss before the
 /// request is done leaves the old or the new data in each block.
+///
+/// Compare-and-write, and whatever else reads what it writes, is the controller's:
+/// clone_group_host_read(), then clone_group_host_write(), under a lock of its own
+/// over the range, from the first to the end of the second (R66).
+///
 /// `flags`: CLONE_GROUP_HOST_FUA, CLONE_GROUP_HOST_UNSTABLE.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
@@ -685,10 +690,13 @@ pub unsafe extern "C" fn clone_group_host_write_zeroes(
 }
 
 /// Discards blocks. A hint: where extents still have to be copied by a restore it
-/// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES (R65).
+/// does nothing, unless the LU declares CLONE_GROUP_LU_DISCARD_ZEROES: then it is a
+/// write-zeroes (R65). While a Clone is synchronized it is one too, unless both LUs
+/// declare that; without the `write_zeroes` callback it then does nothing.
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
-/// Returns as host requests do.
+/// Returns as host requests do, or CLONE_GROUP_ERR_NOT_SUPPORTED: the LU declares
+/// zeroes after a discard, and there is no callback that makes them.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.

@@ -249,7 +249,9 @@ pub const CLONE_GROUP_EVENT_SYNCHRONIZED: u32 = 3;
 pub const CLONE_GROUP_EVENT_RESTORED: u32 = 4;
 /// Event: the Clone `lu` failed (`status`) and is OutOfSync.
 pub const CLONE_GROUP_EVENT_CLONE_FAILED: u32 = 5;
-/// Event: an extent of `lu` could not be copied; `value` is its index.
+/// Event: an extent could not be copied; `value` is its index, `lu` the LU that
+/// failed, `status` how. A run of extents that fails is copied extent by extent
+/// first, so only what is bad is named, once in each pass over the LU.
 pub const CLONE_GROUP_EVENT_COPY_FAILED: u32 = 6;
 /// Event: all that is left to copy for `lu` failed; `value` is the number of
 /// extents left.
@@ -459,7 +461,7 @@ pub struct clone_group_ops {
     pub flush: Option<unsafe extern "C" fn(context: *mut c_void, io: *const clone_group_io) -> i32>,
     /// Discards blocks. NULL: a host discard returns CLONE_GROUP_OK and does
     /// nothing; on LUs that declare CLONE_GROUP_LU_DISCARD_ZEROES it is a
-    /// write-zeroes.
+    /// write-zeroes, or CLONE_GROUP_ERR_NOT_SUPPORTED without that callback.
     pub discard: Option<unsafe extern "C" fn(context: *mut c_void, io: *const clone_group_io) -> i32>,
     /// Writes zeroes. NULL: host write-zeroes returns
     /// CLONE_GROUP_ERR_NOT_SUPPORTED.

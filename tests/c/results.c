@@ -204,7 +204,8 @@ static void check_copies(uint32_t operation, uint32_t lu)
     CHECK(answer.seen >= 21 && answer.seen < 64); // every extent, at least once
     array.hook = NULL;
     CHECK_EQUAL(stalls + 1, array.event_count[CLONE_GROUP_EVENT_STALLED]);
-    CHECK_EQUAL(failed + answer.seen,
+    // A run that failed is copied extent by extent: each of the 21 is named once.
+    CHECK_EQUAL(failed + 21,
                 array.event_count[CLONE_GROUP_EVENT_COPY_FAILED]);
     CHECK_EQUAL(results + answer.seen,
                 array.event_count[CLONE_GROUP_EVENT_CALLBACK_RESULT]);

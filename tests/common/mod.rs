@@ -6,4 +6,5 @@
 pub mod device;
 pub mod model;
 pub mod pages;
+pub mod stage;
 pub mod world;

@@ -67,6 +67,25 @@ impl Profile {
     };
 }
 
+/// What becomes of a single I/O, where a test decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// What the profile says.
+    AsProfile,
+    /// It is done at once.
+    Now,
+    /// The controller holds it.
+    Hold,
+    /// It is done, and its completion is reported before the callback returns.
+    Early,
+    /// It is to be offered again.
+    Retry,
+    /// It fails, and nothing happened.
+    Fail(i32),
+    /// It fails, and a write was done nevertheless; of a flush: the cache is gone.
+    FailDone(i32),
+}
+
 /// An I/O that the controller holds.
 struct Held {
     io: clone_group_io,
@@ -134,6 +153,16 @@ pub struct Inner {
     /// By block: what a Clone that is being fractured may hold: what the Source held when that was asked for, and
     /// everything that hosts have written since (R55).
     pub fracture_values: Vec<Vec<u64>>,
+    /// Decides about single I/Os when they are submitted.
+    pub choose: Option<Chooser>,
+    /// Every I/O that was submitted.
+    pub log: Vec<clone_group_io>,
+    /// Events with their values: kind, LU, value.
+    pub told: Vec<(u32, u32, u64)>,
+    /// Operations for which the controller has no callback.
+    pub missing: Vec<u32>,
+    /// LUs that declare zeroes after a discard, besides what the profile says.
+    pub zeroes: Vec<usize>,
     /// The Source is a mixture that nobody is served (R38).
     pub source_invalid: bool,
     /// By block: what the Source may hold under the view of a restore, and the content of the Clone of that view.
@@ -142,6 +171,11 @@ pub struct Inner {
     /// Since the Source was last as hosts saw it, a Reverse Synchronization wrote it.
     view_reversing: bool,
 }
+
+/// Decides about an I/O when it is submitted.
+pub type Chooser = Box<dyn FnMut(&clone_group_io) -> Choice>;
+
+type IoCallback = unsafe extern "C" fn(*mut c_void, *const clone_group_io) -> i32;
 
 /// The array. Callbacks get it shared.
 pub struct World {
@@ -220,6 +254,11 @@ impl World {
             members: Vec::new(),
             usable: vec![false; profile.clones + 1],
             fracture_values: vec![Vec::new(); profile.blocks],
+            choose: None,
+            log: Vec::new(),
+            told: Vec::new(),
+            missing: Vec::new(),
+            zeroes: Vec::new(),
             source_invalid: false,
             mixture: vec![Vec::new(); profile.blocks],
             view_content: vec![0; profile.blocks],
@@ -251,8 +290,11 @@ impl World {
             ops.read = Some(submitted);
             ops.write = Some(submitted);
             ops.flush = Some(submitted);
-            ops.discard = Some(submitted);
-            ops.write_zeroes = Some(submitted);
+            let missing = self.inner.borrow().missing.clone();
+            let unless_missing =
+                |operation| if missing.contains(&operation) { None } else { Some(submitted as IoCallback) };
+            ops.discard = unless_missing(CLONE_GROUP_IO_DISCARD);
+            ops.write_zeroes = unless_missing(CLONE_GROUP_IO_WRITE_ZEROES);
             ops.copy = if profile.offload { Some(submitted) } else { None };
             ops.persist_read = Some(submitted);
             ops.persist_write = Some(submitted);
@@ -267,7 +309,7 @@ impl World {
         }
         for lu in 0..=profile.clones {
             let volatile = if profile.volatile { CLONE_GROUP_LU_VOLATILE_CACHE } else { 0 };
-            let zeroes = if profile.discard_zeroes { CLONE_GROUP_LU_DISCARD_ZEROES } else { 0 };
+            let zeroes = if self.inner.borrow().reads_zeroes(lu) { CLONE_GROUP_LU_DISCARD_ZEROES } else { 0 };
             let described = clone_group_lu {
                 struct_size: size_of::<clone_group_lu>() as u32,
                 flags: volatile | zeroes,
@@ -542,6 +584,70 @@ impl World {
         }
     }
 
+    /// Completes the held I/Os that the test names, in the order of their submission. Returns how many.
+    pub fn complete_chosen(&self, how: Choice, which: impl Fn(&clone_group_io) -> bool) -> usize {
+        let chosen: Vec<u64> = self
+            .inner
+            .borrow()
+            .held
+            .iter()
+            .map(|held| held.io)
+            .filter(|io| which(io))
+            .map(|io| io.id)
+            .collect();
+        for &id in &chosen {
+            let status = {
+                let inner = &mut *self.inner.borrow_mut();
+                let at = inner.held.iter().position(|held| held.io.id == id).expect("it is held");
+                let held = inner.held.remove(at);
+                inner.perform_choice(&held, how)
+            };
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), id, status) }, CLONE_GROUP_OK);
+        }
+        chosen.len()
+    }
+
+    /// How many held I/Os are such.
+    pub fn holds(&self, which: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.inner.borrow().held.iter().filter(|held| which(&held.io)).count()
+    }
+
+    /// How many submitted I/Os were such.
+    pub fn logged(&self, which: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.inner.borrow().log.iter().filter(|io| which(io)).count()
+    }
+
+    /// From now on the test decides about single I/Os.
+    pub fn choose(&self, choose: impl FnMut(&clone_group_io) -> Choice + 'static) {
+        self.inner.borrow_mut().choose = Some(Box::new(choose));
+    }
+
+    /// Every I/O goes its way again.
+    pub fn choose_nothing(&self) {
+        self.inner.borrow_mut().choose = None;
+    }
+
+    /// Polls without completing anything that is held, and without background copies.
+    pub fn poll_still(&self) {
+        for _ in 0..40 {
+            self.poll(64);
+        }
+    }
+
+    /// The same with background copies.
+    pub fn step_still(&self) {
+        for _ in 0..40 {
+            self.step(8);
+        }
+    }
+
+    /// How a host request ended, if it did.
+    pub fn ended(&self, tag: u64) -> Option<bool> {
+        let inner = self.inner.borrow();
+        if inner.hosts.contains_key(&tag) { None } else { Some(!inner.failed.contains(&tag)) }
+    }
+
     /// How many I/Os that satisfy the test the controller holds.
     pub fn held_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
         self.inner.borrow().held.iter().filter(|held| test(&held.io)).count()
@@ -754,6 +860,31 @@ impl World {
 }
 
 impl Inner {
+    /// Whether the LU declares that discarded blocks read as zeroes.
+    fn reads_zeroes(&self, lu: usize) -> bool {
+        self.profile.discard_zeroes || self.zeroes.contains(&lu)
+    }
+
+    /// Does what a test chose; returns the status of the I/O.
+    fn perform_choice(&mut self, held: &Held, how: Choice) -> i32 {
+        let (Choice::Fail(status) | Choice::FailDone(status)) = how else {
+            return self.perform(held);
+        };
+        let lu = held.io.lu as usize;
+        self.fault_seen = true;
+        self.metadata_fault_seen |= Inner::is_metadata(&held.io);
+        match held.io.operation {
+            _ if how == Choice::Fail(status) => {}
+            CLONE_GROUP_IO_PERSIST_WRITE => self.area.write(held.io.offset_bytes as usize, &held.bytes),
+            CLONE_GROUP_IO_FLUSH => self.drop_cached(lu),
+            _ if !held.values.is_empty() => {
+                self.devices[lu].write(held.io.first_block as usize, &held.values, false);
+            }
+            _ => {}
+        }
+        status
+    }
+
     pub fn chance(&mut self, of_65536: u32) -> bool {
         self.rng.u32(..65536) < of_65536
     }
@@ -787,7 +918,7 @@ impl Inner {
                 store(io, &values);
             }
             CLONE_GROUP_IO_FLUSH => self.devices[lu].flush(&held.sealed),
-            CLONE_GROUP_IO_DISCARD if !self.profile.discard_zeroes && self.rng.bool() => {}
+            CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) && self.rng.bool() => {}
             _ => self.devices[lu].write(first, &held.values, fua),
         }
         CLONE_GROUP_OK
@@ -974,6 +1105,7 @@ impl Inner {
             CLONE_GROUP_ERR_PROTECTED,
             CLONE_GROUP_ERR_CANCELED,
             CLONE_GROUP_ERR_NO_LU,
+            CLONE_GROUP_ERR_NOT_SUPPORTED,
             CLONE_GROUP_ERR_SOURCE_INVALID,
             CLONE_GROUP_ERR_PREPARED,
         ];
@@ -1186,6 +1318,14 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     if inner.rng.u32(..256) < inner.profile.retry {
         return CLONE_GROUP_RETRY;
     }
+    let choice = match inner.choose.as_mut() {
+        Some(choose) => choose(&io),
+        None => Choice::AsProfile,
+    };
+    if choice == Choice::Retry {
+        return CLONE_GROUP_RETRY;
+    }
+    inner.log.push(io);
     trace(|| format!("submit {}", describe(&io)));
     inner.check_submission(&io, restoring, &states);
     let count = io.block_count as usize;
@@ -1208,6 +1348,22 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
     let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal() };
     let off = inner.steps >= inner.power_fails_at;
+    match choice {
+        Choice::Now | Choice::Fail(_) | Choice::FailDone(_) if !off => {
+            return inner.perform_choice(&held, choice);
+        }
+        Choice::Early => {
+            let status = inner.perform(&held);
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(world.group(), io.id, status) }, CLONE_GROUP_OK);
+            return CLONE_GROUP_PENDING;
+        }
+        Choice::Hold => {
+            inner.held.push(held);
+            return CLONE_GROUP_PENDING;
+        }
+        _ => {}
+    }
     if !off && inner.rng.u32(..256) < inner.profile.immediate {
         return inner.perform(&held);
     }
@@ -1242,6 +1398,7 @@ fn told(inner: &mut Inner, event: &clone_group_event) {
         format!("event {} LU {} value {} status {}", event.kind, event.lu as i32, event.value, event.status)
     });
     inner.events.push((event.kind, event.lu, event.status));
+    inner.told.push((event.kind, event.lu, event.value));
     match event.kind {
         CLONE_GROUP_EVENT_RESTORED => {
             inner.restoring = None;
