@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@ enum { FILES = LUS + 1, METADATA = LUS };
 enum { QUEUE_ITEMS = 64 };
 
 static const char *const FILE_NAMES[FILES] = {"source", "clone1", "clone2", "metadata"};
+static const char *const GROUPS[] = {"", "a-", "b-"};
 
 // I/Os that wait for a thread. A clone_group_io is valid only during its
 // callback, so the queue holds copies; the buffer it points to stays.
@@ -180,20 +182,20 @@ static void *worker(void *argument)
 
 // --------------------------------------------------------- opening, closing
 
-static int file_path(char *path, size_t size, const char *dir, int number)
+static int file_path(char *path, size_t size, const char *dir, const char *group, int number)
 {
-    int length = snprintf(path, size, "%s/%s", dir, FILE_NAMES[number]);
+    int length = snprintf(path, size, "%s/%s%s", dir, group, FILE_NAMES[number]);
 
     return length > 0 && (size_t)length < size;
 }
 
-static int open_file(const char *dir, int number, int flags)
+static int open_file(const struct settings *settings, int number, int flags)
 {
     char path[4096];
     int file;
 
-    if (!file_path(path, sizeof path, dir, number)) {
-        fprintf(stderr, "demo: the path of the folder '%s' is too long\n", dir);
+    if (!file_path(path, sizeof path, settings->dir, settings->group, number)) {
+        fprintf(stderr, "demo: the path of the folder '%s' is too long\n", settings->dir);
         return -1;
     }
     file = open(path, O_RDWR | flags, 0600);
@@ -204,27 +206,29 @@ static int open_file(const char *dir, int number, int flags)
 }
 
 // Opens one file twice. Returns 0 after it has said what is wrong.
-static int open_both(struct array *array, const char *dir, int number, uint64_t bytes, int create)
+static int open_both(struct array *array, const struct settings *settings, int number,
+                     uint64_t bytes, int create)
 {
-    array->files[number] = open_file(dir, number, create ? O_CREAT | O_EXCL : 0);
+    array->files[number] = open_file(settings, number, create ? O_CREAT | O_EXCL : 0);
     if (array->files[number] < 0)
         return 0;
     if (create && ftruncate(array->files[number], (off_t)bytes) != 0) {
-        fprintf(stderr, "demo: cannot make '%s/%s' %" PRIu64 " bytes long: %s\n", dir,
-                FILE_NAMES[number], bytes, strerror(errno));
+        fprintf(stderr, "demo: cannot make '%s/%s%s' %" PRIu64 " bytes long: %s\n", settings->dir,
+                settings->group, FILE_NAMES[number], bytes, strerror(errno));
         return 0;
     }
-    array->durable_files[number] = open_file(dir, number, O_DSYNC);
+    array->durable_files[number] = open_file(settings, number, O_DSYNC);
     return array->durable_files[number] >= 0;
 }
 
 // Gives up an array that is half open, and removes what was created for it.
-static void array_abandon(struct array *array, const char *dir, int created)
+static void array_abandon(struct array *array, const struct settings *settings, int created)
 {
     char path[4096];
 
     for (int i = 0; i < FILES && created; i++)
-        if (array->files[i] >= 0 && file_path(path, sizeof path, dir, i))
+        if (array->files[i] >= 0
+            && file_path(path, sizeof path, settings->dir, settings->group, i))
             unlink(path);
     array_close(array);
 }
@@ -245,8 +249,8 @@ struct array *array_open(const struct settings *settings, uint64_t metadata_byte
     for (int i = 0; i < FILES; i++) {
         uint64_t bytes = i == METADATA ? metadata_bytes : settings->lu_blocks * BLOCK_BYTES;
 
-        if (!open_both(array, settings->dir, i, bytes, create)) {
-            array_abandon(array, settings->dir, create);
+        if (!open_both(array, settings, i, bytes, create)) {
+            array_abandon(array, settings, create);
             return NULL;
         }
     }
@@ -269,6 +273,19 @@ int array_start(struct array *array, struct clone_group *group)
 int array_peek(struct array *array, uint32_t lu, uint64_t offset, void *data, uint64_t bytes)
 {
     return whole_read(array->files[lu], data, bytes, offset);
+}
+
+int array_poke(struct array *array, uint32_t lu, uint64_t offset, const void *data, uint64_t bytes)
+{
+    return whole_write(array->files[lu], data, bytes, offset);
+}
+
+uint64_t array_allocated_bytes(struct array *array, uint32_t lu)
+{
+    struct stat file = {0};
+
+    fstat(array->files[lu], &file);
+    return (uint64_t)file.st_blocks * 512;
 }
 
 void array_close(struct array *array)
@@ -294,7 +311,8 @@ void array_remove_files(const char *dir)
 {
     char path[4096];
 
-    for (int i = 0; i < FILES; i++)
-        if (file_path(path, sizeof path, dir, i))
-            unlink(path);
+    for (size_t group = 0; group < sizeof GROUPS / sizeof *GROUPS; group++)
+        for (int i = 0; i < FILES; i++)
+            if (file_path(path, sizeof path, dir, GROUPS[group], i))
+                unlink(path);
 }

@@ -23,10 +23,16 @@ int32_t array_submit(struct array *array, const struct clone_group_io *io);
 // Reads `bytes` of an LU behind the library's back, for checks. Returns 1 if it could.
 int array_peek(struct array *array, uint32_t lu, uint64_t offset, void *data, uint64_t bytes);
 
+// Writes `bytes` of an LU behind the library's back, as a failing disk does. Returns 1 if it could.
+int array_poke(struct array *array, uint32_t lu, uint64_t offset, const void *data, uint64_t bytes);
+
+// How much of the volume the file of an LU takes.
+uint64_t array_allocated_bytes(struct array *array, uint32_t lu);
+
 // Lets the threads finish what they have, ends them and closes the files.
 void array_close(struct array *array);
 
-// Removes the files that array_open() created.
+// Removes the files that array_open() created for any group.
 void array_remove_files(const char *dir);
 
 #endif

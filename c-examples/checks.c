@@ -84,6 +84,32 @@ void check_source(struct controller *controller, struct record *record,
           settings->lu_blocks);
 }
 
+void check_contents(struct controller *controller, struct record *record,
+                    const struct settings *settings, uint32_t lu)
+{
+    uint8_t *data = extent_buffer(settings);
+    uint8_t expected[BLOCK_BYTES];
+    uint64_t by_hosts = 0;
+    uint64_t wrong = 0;
+
+    for (uint64_t extent = 0; extent < settings->extents; extent++) {
+        uint64_t bytes = read_extent(controller, settings, lu, extent, data);
+
+        for (uint64_t i = 0; i < bytes; i += BLOCK_BYTES) {
+            uint64_t block = extent * settings->extent_blocks + i / BLOCK_BYTES;
+            uint64_t tag = record->blocks[block].acknowledged;
+
+            pattern_make(expected, settings->seed, block, tag);
+            by_hosts += tag != TAG_ORIGINAL && tag != TAG_TUESDAY;
+            wrong += memcmp(data + i, expected, BLOCK_BYTES) != 0;
+        }
+    }
+    free(data);
+    check(&record->figures, wrong == 0 && by_hosts > 0, "%s holds every write that was "
+          "acknowledged, %" PRIu64 " blocks, and the point in time elsewhere (%" PRIu64
+          " blocks wrong)", lu == 0 ? "the Source" : "the Clone", by_hosts, wrong);
+}
+
 // The bits of a whole Delta Map. The caller frees them.
 static uint8_t *delta_map(struct controller *controller, const struct settings *settings,
                           uint32_t lu)

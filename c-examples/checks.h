@@ -18,6 +18,10 @@ void check_untouched(struct controller *controller, struct record *record,
 void check_source(struct controller *controller, struct record *record,
                   const struct settings *settings);
 
+// The LU holds, in every block, what the record says that hosts wrote last.
+void check_contents(struct controller *controller, struct record *record,
+                    const struct settings *settings, uint32_t lu);
+
 // Every extent in which the Source and the Clone differ is in its Delta Map.
 void check_delta_map(struct controller *controller, struct record *record,
                      const struct settings *settings, uint32_t lu);

@@ -51,7 +51,8 @@ static void wake_locked(struct controller *controller)
 static void on_done(void *context, uint64_t tag, int32_t status)
 {
     struct controller *controller = context;
-    struct request *request = (struct request *)(uintptr_t)tag;
+    struct request *request =
+        tag == TAG_OF_SET ? &controller->of_set : (struct request *)(uintptr_t)tag;
 
     pthread_mutex_lock(&controller->mutex);
     request->status = status;
@@ -206,6 +207,10 @@ static void configure(struct clone_group_config *config, const struct settings *
         config->flags |= CLONE_GROUP_CONFIG_HOST_DURABLE;
     if (settings->redirect_reads)
         config->flags |= CLONE_GROUP_CONFIG_REDIRECT_READS;
+    if (settings->map_per_clone)
+        config->flags |= CLONE_GROUP_CONFIG_MAP_PER_CLONE;
+    if (settings->skip_equal)
+        config->flags |= CLONE_GROUP_CONFIG_SKIP_EQUAL;
     for (size_t i = 0; i < sizeof config->group_id; i++)
         config->group_id[i] = (uint8_t)random_next(&state);
 }
@@ -233,7 +238,8 @@ static void attach(struct controller *controller, const struct settings *setting
 
         if (settings->volatile_cache)
             config.flags = CLONE_GROUP_LU_VOLATILE_CACHE;
-        snprintf((char *)config.identity, sizeof config.identity, "demo file %" PRIu32, lu);
+        snprintf((char *)config.identity, sizeof config.identity, "%sfile %" PRIu32,
+                 settings->group, lu);
         must_now(clone_group_lu_attach(controller->group, lu, &config), "lu_attach");
     }
 }
@@ -298,6 +304,14 @@ struct clone_group_clone_info controller_clone(struct controller *controller, ui
     struct clone_group_clone_info info = {.struct_size = sizeof info};
 
     must_now(clone_group_clone_query(controller->group, lu, &info), "clone_query");
+    return info;
+}
+
+struct clone_group_info controller_info(struct controller *controller)
+{
+    struct clone_group_info info = {.struct_size = sizeof info};
+
+    must_now(clone_group_query(controller->group, &info), "query");
     return info;
 }
 

@@ -28,9 +28,13 @@ struct controller {
     int woken;                      // there is something for the polling thread
     uint32_t events[EVENT_KINDS];   // how often each happened
     struct request own;             // what the polling thread itself asks for
+    struct request of_set;          // what a set asks of this group
 };
 
 #define REQUEST_TAG(request) ((uint64_t)(uintptr_t)(request))
+
+// The tag of a call for a set of groups: each has its own `of_set` for it.
+#define TAG_OF_SET 1
 
 enum controller_start { CONTROLLER_FORMAT, CONTROLLER_RECOVER };
 
@@ -71,6 +75,8 @@ struct clone_group_clone_info controller_clone(struct controller *controller, ui
 
 // How often an event of this kind happened.
 uint32_t controller_events(struct controller *controller, uint32_t kind);
+
+struct clone_group_info controller_info(struct controller *controller);
 
 struct clone_group_statistics controller_statistics(struct controller *controller);
 

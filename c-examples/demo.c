@@ -1,5 +1,5 @@
-// A Protected Restore on a file-backed, asynchronous array that is killed half
-// way. Every claim of the library that can be seen from outside is checked.
+// A Clone Group on a file-backed, asynchronous array that is killed half way: a
+// Protected Restore, or what --mode says. Every claim of the library that can be seen from outside is checked.
 //
 // The array runs in a process of its own. This process only starts it, kills it,
 // starts it again, and prints what is in the record, which they share.
@@ -21,7 +21,7 @@
 
 #include "array.h"
 #include "bulk.h"
-#include "lives.h"
+#include "modes.h"
 #include "pattern.h"
 #include "record.h"
 #include "settings.h"
@@ -74,8 +74,9 @@ static int make_folder(struct settings *settings, char *fresh, size_t fresh_size
 
 static int has_room(const struct settings *settings)
 {
+    uint64_t groups = settings->mode == &MODE_SETS ? 2 : 1;
     uint64_t needed = settings->lu_blocks
-        * (LUS * (uint64_t)BLOCK_BYTES + sizeof(struct block_record)) + (1 << 20);
+        * (groups * LUS * (uint64_t)BLOCK_BYTES + sizeof(struct block_record)) + (1 << 20);
     struct statvfs volume;
     uint64_t room;
 
@@ -92,7 +93,7 @@ static int has_room(const struct settings *settings)
     return 0;
 }
 
-// ------------------------------------------------------------ the two lives
+// ---------------------------------------------------------------- the lives
 
 // Starts an array process. In the array process it does not return.
 static pid_t start_array(struct demo *demo, void (*life)(struct demo *))
@@ -137,14 +138,14 @@ static int ended_with(struct demo *demo, pid_t process, int expected_signal)
     return 0;
 }
 
-// The first life: the array says when half of the restore is done, and dies at
-// some moment after that.
-static int first_life_and_kill(struct demo *demo)
+// A life that is killed some moment after the array said that it may be.
+static int live_and_kill(struct demo *demo, void (*life)(struct demo *))
 {
-    uint64_t random = demo->settings->seed;
-    struct timespec while_it_copies = {0, (long)random_below(&random, 30000000)};
+    const struct figures *figures = &demo->record->figures;
+    uint64_t random = demo->settings->seed + (uint64_t)demo->life;
+    struct timespec a_moment = {0, 0};
     int pipe_ends[2];
-    char half_way;
+    char ready;
     pid_t process;
     ssize_t got;
 
@@ -152,28 +153,30 @@ static int first_life_and_kill(struct demo *demo)
         fprintf(stderr, "demo: cannot make a pipe: %s\n", strerror(errno));
         return 0;
     }
-    demo->half_way = pipe_ends[1];
-    process = start_array(demo, first_life);
+    demo->ready = pipe_ends[1];
+    process = start_array(demo, life);
     close(pipe_ends[1]);
     if (process < 0) {
         fprintf(stderr, "demo: cannot start the array process: %s\n", strerror(errno));
+        close(pipe_ends[0]);
         return 0;
     }
     do
-        got = read(pipe_ends[0], &half_way, 1);
+        got = read(pipe_ends[0], &ready, 1);
     while (got < 0 && errno == EINTR);
     close(pipe_ends[0]);
     if (got == 1) {
-        nanosleep(&while_it_copies, NULL);
+        a_moment.tv_nsec = (long)random_below(&random, figures->kill_within_ns);
+        nanosleep(&a_moment, NULL);
         kill(process, SIGKILL);
         puts("    killed the array process");
     }
     return ended_with(demo, process, SIGKILL) && got == 1;
 }
 
-static int second_life_to_the_end(struct demo *demo)
+static int live_to_the_end(struct demo *demo, void (*life)(struct demo *))
 {
-    pid_t process = start_array(demo, second_life);
+    pid_t process = start_array(demo, life);
 
     if (process < 0) {
         fputs("demo: cannot start the array process again\n", stderr);
@@ -182,12 +185,27 @@ static int second_life_to_the_end(struct demo *demo)
     return ended_with(demo, process, 0);
 }
 
+static int live(struct demo *demo)
+{
+    void (*const *lives)(struct demo *) = demo->settings->mode->lives;
+
+    if (demo->settings->mode->prepare != NULL && !demo->settings->mode->prepare(demo)) {
+        fputs("demo: no memory for what outlasts the array process\n", stderr);
+        return 0;
+    }
+    for (demo->life = 0; lives[demo->life + 1] != NULL; demo->life++)
+        if (!live_and_kill(demo, lives[demo->life]))
+            return 0;
+    return live_to_the_end(demo, lives[demo->life]);
+}
+
 // ---------------------------------------------------------------------- main
 
 static void introduce(const struct settings *settings)
 {
-    printf("clone_group %s: %" PRIu64 " blocks (%.1f MiB) per LU, %" PRIu64
-           " extents of %" PRIu32 " KiB\n", clone_group_version(), settings->lu_blocks,
+    printf("clone_group %s, %s: %" PRIu64 " blocks (%.1f MiB) per LU, %" PRIu64
+           " extents of %" PRIu32 " KiB\n", clone_group_version(),
+           settings->mode->name, settings->lu_blocks,
            (double)settings->lu_blocks * BLOCK_BYTES / 1048576, settings->extents,
            settings->extent_blocks * BLOCK_BYTES / 1024);
     printf("files in '%s', %s cache, hosts %s, seed %" PRIu64 "\n\n", settings->dir,
@@ -208,14 +226,15 @@ static int run(const struct settings *settings)
     if (demo.record == NULL)
         return 0;
     demo.record->figures.step_seconds = 120 + settings->lu_blocks * BLOCK_BYTES / 10000000;
+    demo.record->figures.kill_within_ns = 30000000;
     demo.corrupted.count = settings->extents / 10;
     demo.corrupted.extents =
         choose_extents(settings, demo.corrupted.count, settings->seed ^ TAG_CORRUPTION);
     demo.tuesday.count = tuesday;
     demo.tuesday.extents = choose_extents(settings, tuesday, settings->seed ^ TAG_TUESDAY);
     introduce(settings);
-    if (first_life_and_kill(&demo) && second_life_to_the_end(&demo)) {
-        figures_table(&demo.record->figures, settings);
+    if (live(&demo)) {
+        settings->mode->table(&demo);
         held = demo.record->figures.failures == 0;
         puts(held ? "\nAll held." : "\nNOT everything held: see FAILED above.");
     }

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "controller.h"
@@ -80,6 +81,23 @@ void remark(const char *format, ...)
     vprintf(format, arguments);
     va_end(arguments);
     putchar('\n');
+}
+
+void figure(struct figures *figures, const char *name, const char *format, ...)
+{
+    uint32_t row = 0;
+    va_list arguments;
+
+    while (row < figures->rows && strcmp(figures->row_names[row], name) != 0)
+        row++;
+    if (row == ROWS_MOST)
+        give_up("more than %d figures", ROWS_MOST);
+    snprintf(figures->row_names[row], sizeof figures->row_names[row], "%s", name);
+    va_start(arguments, format);
+    vsnprintf(figures->row_texts[row], sizeof figures->row_texts[row], format, arguments);
+    va_end(arguments);
+    if (row == figures->rows)
+        figures->rows++;
 }
 
 // ----------------------------------------------------------------- progress
@@ -190,4 +208,15 @@ void figures_table(const struct figures *figures, const struct settings *setting
     rate_row("second restore, not paced", figures->again_extents, figures->again_ns, settings);
     latency_row("host reads, p50", &figures->reads);
     latency_row("host writes, p50", &figures->writes);
+}
+
+void figures_rows(const struct figures *figures)
+{
+    puts("\nFigures");
+    for (uint32_t row = 0; row < figures->rows; row++)
+        printf("  %-36s%s\n", figures->row_names[row], figures->row_texts[row]);
+    if (figures->reads.count > 0)
+        latency_row("host reads, p50", &figures->reads);
+    if (figures->writes.count > 0)
+        latency_row("host writes, p50", &figures->writes);
 }

@@ -25,12 +25,18 @@ struct restored {
     uint64_t overwritten;
 };
 
+enum { ROWS_MOST = 24 };
+
 // Lives in memory that outlasts the array process.
 struct figures {
     uint32_t failures;          // checks that did not hold
     uint32_t steps;
     char step[96];              // the one that runs
     uint64_t step_seconds;      // how long it may take
+    uint64_t kill_within_ns;    // after the array said that it may be killed
+    uint32_t rows;              // what was measured: names and texts
+    char row_names[ROWS_MOST][40];
+    char row_texts[ROWS_MOST][96];
     uint64_t begin_ns;          // from the call of Protected Restore to its `done`
     uint64_t first_read_ns;     // from there to the first restored data
     uint64_t to_restore;        // extents in the Delta Map when the restore began
@@ -55,6 +61,9 @@ void check(struct figures *figures, int holds, const char *format, ...);
 // Says something that can be neither right nor wrong.
 void remark(const char *format, ...);
 
+// Puts a row into the table at the end. One of the same name is replaced.
+void figure(struct figures *figures, const char *name, const char *format, ...);
+
 // A progress bar on a terminal, and one line at the end everywhere.
 struct progress {
     uint64_t total_bytes;
@@ -70,6 +79,10 @@ void progress_end(struct progress *progress);
 struct restored restored_since(const struct clone_group_statistics *before,
                                const struct clone_group_statistics *now);
 
+// The rows of figure(), and how long hosts waited.
+void figures_rows(const struct figures *figures);
+
+// The table of the mode `restore`.
 void figures_table(const struct figures *figures, const struct settings *settings);
 
 #endif

@@ -19,6 +19,7 @@ struct host {
     uint64_t first;     // the range it is busy with: no two hosts overlap, as
     uint64_t count;     // no file system lets its own requests overlap
     uint64_t tag;       // of its write in flight, or 0
+    uint32_t contents;  // `contents` of all hosts when it took the range
     uint8_t *data;
 };
 
@@ -27,9 +28,13 @@ struct hosts {
     struct record *record;
     const struct settings *settings;
     const struct extents *corrupted;
+    uint32_t unchanged_clone;   // a Clone that holds what the Source was filled with, or 0
     pthread_mutex_t mutex;  // guards ranges and tags of all hosts, record and figures
     uint32_t running;
     int stopping;
+    int may_be_refused;     // the Source is about to become invalid
+    uint32_t refused;
+    uint32_t contents;      // counts replacements of the Source; odd: one is under way
     struct host host[HOSTS_MOST];
 };
 
@@ -40,7 +45,7 @@ static enum operation choose_operation(struct host *host)
     switch (random_below(&host->random, 64)) {
     case 0: return FLUSH;
     case 1:
-    case 2: return READ_CLONE;
+    case 2: return host->all->unchanged_clone != 0 ? READ_CLONE : READ_SOURCE;
     case 3:
     case 4: return WRITE_FUA;
     default: return random_below(&host->random, 2) ? WRITE : READ_SOURCE;
@@ -89,6 +94,7 @@ static int claim(struct host *host, uint64_t first, uint64_t count, int writes)
     if (is_free) {
         host->first = first;
         host->count = count;
+        host->contents = all->contents;
         if (writes) {
             host->tag = ++all->record->last_tag;
             record_submit(all->record, first, count, host->tag);
@@ -119,15 +125,84 @@ static void complain(struct host *host, const char *what, uint64_t block, uint64
 static void complain_status(struct host *host, const char *what, int32_t status)
 {
     pthread_mutex_lock(&host->all->mutex);
+    if (host->all->may_be_refused && status == CLONE_GROUP_ERR_SOURCE_INVALID) {
+        host->all->refused++;
+        host->all->stopping = 1;
+        pthread_mutex_unlock(&host->all->mutex);
+        return;
+    }
     check(&host->all->record->figures, 0, "host thread: %s of %" PRIu64 " blocks at %" PRIu64
           " returned %s", what, host->count, host->first, clone_group_status_name(status));
     pthread_mutex_unlock(&host->all->mutex);
 }
 
+// ------------------------------------------- when the Source is replaced
+
+// Was the Source given another content while the request was under way? If so,
+// returns when that is over: it is not known whether the request came before it.
+static int replaced_meanwhile(struct host *host)
+{
+    static const struct timespec A_MOMENT = {0, 1000000};
+    struct hosts *all = host->all;
+    int replaced;
+
+    pthread_mutex_lock(&all->mutex);
+    replaced = host->contents % 2 != 0 || all->contents != host->contents;
+    while (all->contents % 2 != 0) {
+        pthread_mutex_unlock(&all->mutex);
+        nanosleep(&A_MOMENT, NULL);
+        pthread_mutex_lock(&all->mutex);
+    }
+    pthread_mutex_unlock(&all->mutex);
+    return replaced;
+}
+
+// Finds out what became of such a write: each block is as in the new content, or written.
+static void settle_write(struct host *host)
+{
+    struct hosts *all = host->all;
+    struct request request = {0};
+    int32_t status = controller_wait(
+        all->controller, &request,
+        clone_group_host_read(all->controller->group, 0, host->first, host->count, host->data,
+                              0, REQUEST_TAG(&request)));
+
+    if (status != CLONE_GROUP_OK) {
+        complain_status(host, "a read", status);
+        return;
+    }
+    for (uint64_t i = 0; i < host->count; i++) {
+        uint64_t block = host->first + i;
+        uint64_t tag;
+
+        if (!pattern_tag(host->data + i * BLOCK_BYTES, all->settings->seed, block, &tag)
+            || (tag != host->tag && tag != all->record->blocks[block].acknowledged)) {
+            complain(host, "a write met a replacement and left the wrong data", block, tag);
+            return;
+        }
+        record_settle(all->record, block, tag);
+    }
+}
+
+void hosts_replace_begin(struct hosts *hosts)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    hosts->contents++;
+    pthread_mutex_unlock(&hosts->mutex);
+}
+
+void hosts_replace_end(struct hosts *hosts, const struct extents *tuesday)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    record_replace_all(hosts->record, hosts->settings, tuesday);
+    hosts->contents++;
+    pthread_mutex_unlock(&hosts->mutex);
+}
+
 // ------------------------------------------------------------- to do it
 
 // Every block must be the last acknowledged write of it: the range is this
-// host's own, so nothing is in flight. Clone 1 must be as it was.
+// host's own, so nothing is in flight. The Clone must be as it was.
 static void check_read(struct host *host, uint32_t lu)
 {
     const struct hosts *all = host->all;
@@ -160,7 +235,7 @@ static void read_and_check(struct host *host, uint32_t lu)
 
     if (status != CLONE_GROUP_OK)
         complain_status(host, "a read", status);
-    else
+    else if (!replaced_meanwhile(host))
         check_read(host, lu);
     release(host, &all->record->figures.reads, began_ns);
 }
@@ -182,6 +257,8 @@ static void write_and_record(struct host *host, uint32_t flags)
                                flags, REQUEST_TAG(&request)));
     if (status != CLONE_GROUP_OK)
         complain_status(host, "a write", status);
+    else if (replaced_meanwhile(host))
+        settle_write(host);
     else
         record_acknowledge(all->record, host->first, host->count, host->tag,
                            flags != 0 || all->settings->host_durable);
@@ -234,7 +311,7 @@ static void one_request(struct host *host)
     if (writes)
         write_and_record(host, operation == WRITE_FUA ? CLONE_GROUP_HOST_FUA : 0);
     else
-        read_and_check(host, operation == READ_CLONE ? 1 : 0);
+        read_and_check(host, operation == READ_CLONE ? host->all->unchanged_clone : 0);
 }
 
 static int is_stopping(struct hosts *hosts)
@@ -292,7 +369,8 @@ static void start_one(struct hosts *hosts, struct host *host, uint64_t random)
 }
 
 struct hosts *hosts_start(struct controller *controller, struct record *record,
-                          const struct settings *settings, const struct extents *corrupted)
+                          const struct settings *settings, const struct extents *corrupted,
+                          uint32_t unchanged_clone)
 {
     struct hosts *hosts = calloc(1, sizeof *hosts);
     // The second life of the array must not repeat the requests of the first.
@@ -304,6 +382,7 @@ struct hosts *hosts_start(struct controller *controller, struct record *record,
     hosts->record = record;
     hosts->settings = settings;
     hosts->corrupted = corrupted;
+    hosts->unchanged_clone = unchanged_clone;
     hosts->running = settings->hosts;
     pthread_mutex_init(&hosts->mutex, NULL);
     for (uint32_t i = 0; i < settings->hosts; i++)
@@ -322,12 +401,20 @@ void hosts_must_be_content(struct hosts *hosts)
         give_up("stopped, because hosts found wrong data or had errors");
 }
 
-void hosts_stop(struct hosts *hosts)
+void hosts_expect_refusal(struct hosts *hosts)
+{
+    pthread_mutex_lock(&hosts->mutex);
+    hosts->may_be_refused = 1;
+    pthread_mutex_unlock(&hosts->mutex);
+}
+
+uint32_t hosts_stop(struct hosts *hosts)
 {
     uint32_t running;
+    uint32_t refused;
 
     pthread_mutex_lock(&hosts->mutex);
-    hosts->stopping = 1;
+    hosts->stopping = !hosts->may_be_refused; // otherwise the first that is refused stops all
     pthread_mutex_unlock(&hosts->mutex);
     do { // what they wait for comes only if somebody polls
         controller_poll(hosts->controller, 0, 1);
@@ -339,74 +426,8 @@ void hosts_stop(struct hosts *hosts)
         pthread_join(hosts->host[i].thread, NULL);
         free(hosts->host[i].data);
     }
+    refused = hosts->refused;
     pthread_mutex_destroy(&hosts->mutex);
     free(hosts);
-}
-
-// ---------------------------------------------------------------- settling
-
-enum { SETTLE_BLOCKS = 128 };
-
-struct settled {
-    uint64_t in_flight, in_flight_new;  // blocks, and those that hold the new data
-    uint64_t unflushed, unflushed_kept; // acknowledged, and not durable by contract
-    uint64_t wrong;
-};
-
-static void settle_block(struct record *record, const struct settings *settings,
-                         const uint8_t *data, uint64_t block, struct settled *settled)
-{
-    const struct block_record before = record->blocks[block];
-    uint64_t tag;
-
-    if (!pattern_tag(data, settings->seed, block, &tag) || !record_allows(record, block, tag))
-        settled->wrong++;
-    if (before.in_flight != 0) {
-        settled->in_flight++;
-        settled->in_flight_new += tag == before.in_flight;
-    } else {
-        settled->unflushed++;
-        settled->unflushed_kept += tag == before.acknowledged;
-    }
-    record_settle(record, block, tag);
-}
-
-// Reads `count` blocks from `first` on through the group, and settles them.
-static void settle_range(struct controller *controller, struct record *record,
-                         const struct settings *settings, uint64_t first, uint64_t count,
-                         struct settled *settled)
-{
-    static uint8_t data[SETTLE_BLOCKS * BLOCK_BYTES];
-
-    controller_must(controller,
-                    clone_group_host_read(controller->group, 0, first, count, data, 0,
-                                          controller_tag(controller)),
-                    "host_read");
-    for (uint64_t i = 0; i < count; i++)
-        settle_block(record, settings, data + i * BLOCK_BYTES, first + i, settled);
-}
-
-void hosts_settle(struct controller *controller, struct record *record,
-                  const struct settings *settings)
-{
-    struct settled settled = {0};
-    uint64_t block = 0;
-
-    while (block < record->blocks_count) {
-        uint64_t count = 0;
-
-        while (count < SETTLE_BLOCKS && block + count < record->blocks_count
-               && record_is_open(record, block + count))
-            count++;
-        if (count > 0)
-            settle_range(controller, record, settings, block, count, &settled);
-        block += count > 0 ? count : 1;
-    }
-    check(&record->figures, settled.wrong == 0,
-          "every block that was not certain holds a write that may be there (%" PRIu64
-          " do not)", settled.wrong);
-    remark("in flight at the kill: %" PRIu64 " blocks, %" PRIu64 " old and %" PRIu64 " new",
-           settled.in_flight, settled.in_flight - settled.in_flight_new, settled.in_flight_new);
-    remark("acknowledged, not flushed: %" PRIu64 " blocks, %" PRIu64 " of them there",
-           settled.unflushed, settled.unflushed_kept);
+    return refused;
 }

@@ -7,10 +7,11 @@
 
 enum { BLOCK_BYTES = 512 };
 
-// Tags of writes. Host requests are numbered from 1 on.
+// Tags of writes. Host requests are numbered from 2 on.
 #define TAG_ORIGINAL 0                      // the fill: what Clone 1 holds
-#define TAG_TUESDAY ((uint64_t)1 << 62)     // between the two Fractures: in Clone 2 only
+#define TAG_TUESDAY 1                       // between the two Fractures: in Clone 2 only
 #define TAG_CORRUPTION ((uint64_t)1 << 63)  // what the restore must make disappear
+#define TAG_NONE UINT64_MAX                 // of no write: a damaged block
 
 // The content of block `lba` as the write `tag` leaves it.
 void pattern_make(uint8_t *block, uint64_t seed, uint64_t lba, uint64_t tag);

@@ -7,6 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "pattern.h"
+
 static uint64_t record_bytes(uint64_t blocks)
 {
     return sizeof(struct record) + blocks * sizeof(struct block_record);
@@ -32,6 +34,7 @@ struct record *record_create(const struct settings *settings)
         record = NULL;
     } else {
         record->blocks_count = settings->lu_blocks;
+        record->last_tag = TAG_TUESDAY;
     }
     if (file >= 0)
         close(file);
@@ -86,6 +89,12 @@ int record_allows(const struct record *record, uint64_t block, uint64_t tag)
     uint64_t newest = b->in_flight != 0 ? b->in_flight : b->acknowledged;
 
     return tag >= oldest && tag <= newest;
+}
+
+void record_replace(struct record *record, uint64_t block, uint64_t tag)
+{
+    record->blocks[block].durable = tag;
+    record->blocks[block].acknowledged = tag;
 }
 
 void record_settle(struct record *record, uint64_t block, uint64_t tag)

@@ -22,6 +22,7 @@ struct record {
     volatile uint64_t last_tag;
     volatile uint64_t flushed_tag;  // every write up to this one is durable
     uint64_t clone_checksums[LUS];  // before the restore
+    struct ledger *ledger;          // what the two groups of a database hold (ledger.h)
     uint64_t blocks_count;
     struct block_record blocks[];
 };
@@ -41,6 +42,10 @@ void record_acknowledge(struct record *record, uint64_t first, uint64_t count, u
 // one in flight may or may not have happened.
 int record_is_open(const struct record *record, uint64_t block);
 int record_allows(const struct record *record, uint64_t block, uint64_t tag);
+
+// The Source was given another content, in which the block holds `tag`. A write in
+// flight may or may not have come after it.
+void record_replace(struct record *record, uint64_t block, uint64_t tag);
 
 // The block was found to hold `tag`: so it must stay.
 void record_settle(struct record *record, uint64_t block, uint64_t tag);

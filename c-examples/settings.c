@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "modes.h"
 #include "pattern.h"
 
 enum { BLOCKS_PER_MIB = 1048576 / BLOCK_BYTES, BLOCKS_PER_KIB = 1024 / BLOCK_BYTES };
@@ -16,8 +17,14 @@ enum { EXTENTS_PER_HOST = 40 }; // fewer, and hosts restore all of it before the
 
 static const char HELP[] =
     "usage: demo [options]\n"
-    "Restores a Source from a Clone while hosts use it, and kills the array half way.\n"
+    "Shows a Clone Group on a file-backed array while hosts use it, and kills the array half way.\n"
     "\n"
+    "  -m, --mode MODE          restore   a Protected Restore (the default)\n"
+    "                           reverse   a Reverse Synchronization\n"
+    "                           cancel    a restore that is canceled, and one that is accepted\n"
+    "                           retarget  a restore that is given another Clone\n"
+    "                           sets      two groups of one database, fractured together\n"
+    "                           verify    thin Clones, and a corruption that is found and mended\n"
     "  -s, --size-mib N         size of each of the three LUs (1024)\n"
     "  -b, --blocks N           the same in blocks of 512 bytes, for odd sizes\n"
     "  -e, --extent-kib N       extent size, a power of two (64)\n"
@@ -29,12 +36,14 @@ static const char HELP[] =
     "  -n, --no-volatile-cache  declare that a completed write is durable\n"
     "  -D, --host-durable       an acknowledged host write is durable, without flush\n"
     "  -r, --redirect-reads     reads of what is not copied yet go to the Clone\n"
+    "  -p, --map-per-clone      after a kill less is copied again (CLONE_GROUP_CONFIG_MAP_PER_CLONE)\n"
     "  -h, --help               this text\n"
     "\n"
     "Exit status: 0 all held, 1 something did not (or could not be done), 2 wrong usage.\n";
 
-static const char SHORT[] = "s:b:e:d:S:H:w:nDrh";
+static const char SHORT[] = "m:s:b:e:d:S:H:w:nDrph";
 static const struct option LONG[] = {
+    {"mode", required_argument, NULL, 'm'},
     {"size-mib", required_argument, NULL, 's'},
     {"blocks", required_argument, NULL, 'b'},
     {"extent-kib", required_argument, NULL, 'e'},
@@ -45,6 +54,7 @@ static const struct option LONG[] = {
     {"no-volatile-cache", no_argument, NULL, 'n'},
     {"host-durable", no_argument, NULL, 'D'},
     {"redirect-reads", no_argument, NULL, 'r'},
+    {"map-per-clone", no_argument, NULL, 'p'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -97,6 +107,7 @@ static int take(struct settings *settings, int option)
     int good = 1;
 
     switch (option) {
+    case 'm': good = mode_named(optarg, &settings->mode); break;
     case 's':
         good = number("size-mib", optarg, 1, 1 << 24, &settings->lu_blocks);
         settings->lu_blocks *= BLOCKS_PER_MIB;
@@ -110,6 +121,7 @@ static int take(struct settings *settings, int option)
     case 'n': settings->volatile_cache = 0; break;
     case 'D': settings->host_durable = 1; break;
     case 'r': settings->redirect_reads = 1; break;
+    case 'p': settings->map_per_clone = 1; break;
     case 'h':
         fputs(HELP, stdout);
         return 0;
@@ -136,6 +148,8 @@ int settings_parse(struct settings *settings, int argc, char **argv)
     int answer = 1;
 
     *settings = (struct settings){
+        .mode = mode_first(),
+        .group = "",
         .lu_blocks = (uint64_t)1024 * BLOCKS_PER_MIB,
         .extent_blocks = 64 * BLOCKS_PER_KIB,
         .seed = fresh_seed(),

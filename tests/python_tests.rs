@@ -51,7 +51,7 @@ fn life() {
     run("test_life", |_| ());
 }
 
-/// The worked examples E1 to E6.
+/// The worked examples E1 to E7.
 #[test]
 fn examples() {
     run("test_examples", |_| ());
@@ -61,4 +61,22 @@ fn examples() {
 #[test]
 fn errors() {
     run("test_errors", |_| ());
+}
+
+/// Restores that are canceled, accepted and given another Clone.
+#[test]
+fn cancel() {
+    run("test_cancel", |_| ());
+}
+
+/// Two groups at one point in time.
+#[test]
+fn sets() {
+    run("test_sets", |_| ());
+}
+
+/// Verify, thin copies, restorable Clones, changed extents, errors by LU.
+#[test]
+fn checks() {
+    run("test_checks", |_| ());
 }

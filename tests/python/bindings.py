@@ -707,6 +707,9 @@ class RamArray:
     def clone_info(self, lu):
         return self._query("clone_query", clone_group_clone_info, lu)
 
+    def lu_info(self, lu):
+        return self._query("lu_query", clone_group_lu_info, lu)
+
     def statistics(self):
         return self._query("statistics_query", clone_group_statistics)
 

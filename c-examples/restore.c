@@ -1,4 +1,5 @@
-#include "lives.h"
+// A Protected Restore that is killed half way, and goes on after Recovery.
+#include "modes.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -7,82 +8,9 @@
 #include "bulk.h"
 #include "checks.h"
 #include "pattern.h"
+#include "steps.h"
 
-enum { RESTORE_SECONDS = 2 }; // how long the pace lets the first restore take
-enum { COPY_BUDGET = 64 };    // extents per poll where there is no pace
-
-static const uint8_t MONDAY[64] = "monday, before the disaster";
-static const uint8_t TUESDAY[64] = "tuesday, before the disaster";
-static const uint8_t WEDNESDAY[64] = "wednesday, after the restore";
-
-// ---------------------------------------------------------------- set up
-
-static void add_clones(struct controller *controller, struct figures *figures)
-{
-    step_begin(figures, "add Clone 1 and Clone 2");
-    for (uint32_t lu = 1; lu < LUS; lu++)
-        controller_must(controller,
-                        clone_group_clone_add(controller->group, lu, controller_tag(controller)),
-                        "clone_add");
-}
-
-// Begins a Synchronization of the Clones `first` to `last`, and polls until they
-// are synchronized.
-static void synchronize(struct controller *controller, const struct settings *settings,
-                        uint32_t first, uint32_t last)
-{
-    uint32_t before = controller_events(controller, CLONE_GROUP_EVENT_SYNCHRONIZED);
-    uint64_t extent_bytes = (uint64_t)settings->extent_blocks * BLOCK_BYTES;
-    uint64_t total = 0;
-    uint64_t left;
-    struct progress progress;
-
-    for (uint32_t lu = first; lu <= last; lu++) {
-        controller_must(controller,
-                        clone_group_synchronize(controller->group, lu,
-                                                controller_tag(controller)),
-                        "synchronize");
-        total += controller_clone(controller, lu).extents_left;
-    }
-    progress_begin(&progress, total * extent_bytes);
-    do {
-        controller_poll(controller, COPY_BUDGET, -1);
-        left = 0;
-        for (uint32_t lu = first; lu <= last; lu++)
-            left += controller_clone(controller, lu).extents_left;
-        progress_show(&progress, (total - left) * extent_bytes);
-    } while (controller_events(controller, CLONE_GROUP_EVENT_SYNCHRONIZED)
-             < before + last - first + 1);
-    progress_end(&progress);
-}
-
-static void fracture(struct controller *controller, struct figures *figures, uint32_t lu,
-                     const uint8_t *label)
-{
-    step_begin(figures, "fracture Clone %" PRIu32 ": \"%s\"", lu, (const char *)label);
-    controller_must(controller,
-                    clone_group_fracture(controller->group, lu, label, 0,
-                                         controller_tag(controller)),
-                    "fracture");
-}
-
-// Monday's Clone holds the fill, Tuesday's a little more: so what comes back to
-// the Source from Clone 1 makes it differ from Clone 2, which must be tracked.
-static void make_points_in_time(struct controller *controller, struct demo *demo)
-{
-    struct figures *figures = &demo->record->figures;
-
-    fracture(controller, figures, 1, MONDAY);
-    step_begin(figures, "write 2 %% of the Source");
-    bulk_write(controller, demo->settings, demo->tuesday.extents, demo->tuesday.count,
-               TAG_TUESDAY);
-    fracture(controller, figures, 2, TUESDAY);
-    step_begin(figures, "checksum both Clones");
-    for (uint32_t lu = 1; lu < LUS; lu++) {
-        demo->record->clone_checksums[lu] = lu_checksum(controller, demo->settings, lu);
-        remark("Clone %" PRIu32 ": %016" PRIx64, lu, demo->record->clone_checksums[lu]);
-    }
-}
+static const uint8_t LABEL_WEDNESDAY[64] = "wednesday, after the restore";
 
 // ------------------------------------------------------------ the restore
 
@@ -150,29 +78,6 @@ static void begin_restore(struct controller *controller, struct demo *demo)
     refuse_write_to_clone(controller, figures);
 }
 
-// The controller's throttle: so many extents per second and not more, so that
-// hosts, the kill and the copies meet also on a small Source.
-struct pace {
-    uint64_t began_ns;
-    uint64_t extents;   // in RESTORE_SECONDS
-    uint64_t asked;
-};
-
-static struct pace pace_begin(const struct figures *figures)
-{
-    return (struct pace){.began_ns = now_ns(), .extents = figures->to_restore};
-}
-
-static void pace_poll(struct controller *controller, struct pace *pace)
-{
-    double seconds = (double)(now_ns() - pace->began_ns) / 1e9;
-    uint64_t due = (uint64_t)((double)pace->extents * seconds / RESTORE_SECONDS);
-    uint32_t budget = due - pace->asked > COPY_BUDGET ? COPY_BUDGET : (uint32_t)(due - pace->asked);
-
-    controller_poll(controller, budget, 1);
-    pace->asked += budget;
-}
-
 static void note_life(struct controller *controller, struct figures *figures,
                       const struct clone_group_statistics *before, struct restored *life)
 {
@@ -189,7 +94,7 @@ static void poll_until_killed(struct controller *controller, struct demo *demo,
                               struct hosts *hosts)
 {
     struct figures *figures = &demo->record->figures;
-    struct pace pace = pace_begin(figures);
+    struct pace pace = pace_begin(figures->to_restore);
     int told = 0;
 
     for (;;) {
@@ -202,8 +107,7 @@ static void poll_until_killed(struct controller *controller, struct demo *demo,
         left = controller_clone(controller, 1).extents_left;
         if (!told && left <= figures->to_restore / 2) {
             remark("%" PRIu64 " extents left", left);
-            if (write(demo->half_way, "", 1) != 1)
-                give_up("nobody is there to kill the array");
+            may_be_killed(demo);
             told = 1;
         }
         while (told && left <= figures->to_restore / 4)
@@ -211,28 +115,18 @@ static void poll_until_killed(struct controller *controller, struct demo *demo,
     }
 }
 
-void first_life(struct demo *demo)
+static void first_life(struct demo *demo)
 {
     const struct settings *settings = demo->settings;
     struct figures *figures = &demo->record->figures;
     struct controller controller;
 
-    step_begin(figures, "make the array, and format the group");
-    controller_open(&controller, settings, CONTROLLER_FORMAT);
-    step_begin(figures, "fill the Source through host writes");
-    bulk_write(&controller, settings, NULL, settings->extents, TAG_ORIGINAL);
-    add_clones(&controller, figures);
-    step_begin(figures, "synchronize both");
-    synchronize(&controller, settings, 1, LUS - 1);
-    make_points_in_time(&controller, demo);
-    step_begin(figures, "the disaster: corrupt 10 %% of the Source");
-    bulk_write(&controller, settings, demo->corrupted.extents, demo->corrupted.count,
-               TAG_CORRUPTION);
+    live_to_the_disaster(&controller, demo);
     begin_restore(&controller, demo);
     step_begin(figures, "%" PRIu32 " hosts read and write the Source, until the array is killed",
                settings->hosts);
     poll_until_killed(&controller, demo,
-                      hosts_start(&controller, demo->record, settings, &demo->corrupted));
+                      hosts_start(&controller, demo->record, settings, &demo->corrupted, 1));
 }
 
 // ------------------------------------------------------------- second life
@@ -246,13 +140,13 @@ static void check_recovered(struct controller *controller, struct figures *figur
           monday.state == CLONE_GROUP_CLONE_RESTORING
               && tuesday.state == CLONE_GROUP_CLONE_FRACTURED,
           "Recovery goes on with the restore: %" PRIu64 " extents left", monday.extents_left);
-    // Both Clones share one durable map: what Clone 2 needs comes up for Clone 1 too.
+    // Where both Clones share one durable map, what Clone 2 needs comes up for Clone 1 too.
     remark("(the durable Delta Map may name more than was left: that is copied again)");
     if (monday.state != CLONE_GROUP_CLONE_RESTORING)
         give_up("there is no restore to go on with");
     check(figures,
-          memcmp(monday.label, MONDAY, sizeof monday.label) == 0
-              && memcmp(tuesday.label, TUESDAY, sizeof tuesday.label) == 0,
+          memcmp(monday.label, LABEL_MONDAY, sizeof monday.label) == 0
+              && memcmp(tuesday.label, LABEL_TUESDAY, sizeof tuesday.label) == 0,
           "the labels of both Clones are there: \"%.64s\", \"%.64s\"",
           (const char *)monday.label, (const char *)tuesday.label);
 }
@@ -263,9 +157,9 @@ static void restore_to_the_end(struct controller *controller, struct demo *demo)
     enum { LONGER_NS = 100000000 };
     struct figures *figures = &demo->record->figures;
     struct hosts *hosts =
-        hosts_start(controller, demo->record, demo->settings, &demo->corrupted);
+        hosts_start(controller, demo->record, demo->settings, &demo->corrupted, 1);
     struct clone_group_statistics before = controller_statistics(controller);
-    struct pace pace = pace_begin(figures);
+    struct pace pace = pace_begin(figures->to_restore);
     uint64_t restored_ns;
 
     while (controller_events(controller, CLONE_GROUP_EVENT_RESTORED) == 0) {
@@ -307,7 +201,7 @@ static void keep_what_hosts_wrote(struct controller *controller, struct demo *de
     copied = controller_statistics(controller).sync_extents - before.sync_extents;
     check(&record->figures, copied <= differ,
           "it copied %" PRIu64 " extents, its Delta Map had %" PRIu64, copied, differ);
-    fracture(controller, &record->figures, 2, WEDNESDAY);
+    fracture(controller, &record->figures, 2, LABEL_WEDNESDAY);
     check_same(controller, record, settings, 2);
     record->clone_checksums[2] = lu_checksum(controller, settings, 2);
 }
@@ -342,7 +236,7 @@ static void restore_again(struct controller *controller, struct demo *demo)
     check_delta_map(controller, record, demo->settings, 2);
 }
 
-void second_life(struct demo *demo)
+static void second_life(struct demo *demo)
 {
     struct figures *figures = &demo->record->figures;
     struct controller controller;
@@ -361,3 +255,14 @@ void second_life(struct demo *demo)
     step_begin(figures, "close the group");
     controller_close(&controller);
 }
+
+static void table(const struct demo *demo)
+{
+    figures_table(&demo->record->figures, demo->settings);
+}
+
+const struct mode MODE_RESTORE = {
+    .name = "restore",
+    .lives = {first_life, second_life},
+    .table = table,
+};
