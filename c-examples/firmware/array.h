@@ -35,7 +35,7 @@ struct array {
     int32_t operation_status;   // PENDING while one is under way
     int32_t request_status[REQUESTS];
     unsigned char payload[REQUESTS][REQUEST_BLOCKS * BLOCK_BYTES];
-    uint32_t events[16];
+    uint32_t events[32];
     uint32_t log_lines;
     int has_texts;              // the library was built with them
 };
