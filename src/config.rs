@@ -6,6 +6,7 @@ use core::num::NonZeroUsize;
 use crate::error::Error;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
 use crate::map_page::PAGE_HEADER_BYTES;
+use crate::parts;
 use crate::superblock;
 
 /// What `clone_group_config` says, with defaults filled in and everything checked.
@@ -65,6 +66,8 @@ impl Config {
         let align = self.buffer_align_bytes;
         let buffer = u64::from(self.copy_buffer_bytes);
         let block = u64::from(self.geometry.block_bytes());
+        parts::needs(parts::MAP_PER_CLONE || !self.map_per_clone)?;
+        parts::needs(parts::VERIFY || !self.skip_equal)?;
         let limits = [
             (1..=255).contains(&self.clones_max),
             (1..=4096).contains(&self.requests_max),
@@ -88,6 +91,16 @@ impl Config {
         self.copy_buffer_bytes >> 1 & !unit.wrapping_sub(1)
     }
 
+    /// Whether each Clone has a column of its own.
+    pub fn map_per_clone(&self) -> bool {
+        parts::MAP_PER_CLONE && self.map_per_clone
+    }
+
+    /// Whether background copies compare before they write.
+    pub fn skip_equal(&self) -> bool {
+        parts::VERIFY && self.skip_equal
+    }
+
     /// Number of LUs, the Source among them.
     pub fn lus(&self) -> u32 {
         self.clones_max.wrapping_add(1)
@@ -95,7 +108,7 @@ impl Config {
 
     /// Columns of a map page: the Delta Maps, or the one that serves them all, then the Protected Restore Map.
     pub fn columns(&self) -> u32 {
-        if self.map_per_clone { self.clones_max.saturating_add(1) } else { 2 }
+        if self.map_per_clone() { self.clones_max.saturating_add(1) } else { 2 }
     }
 
     /// Where the metadata lies.

@@ -21,6 +21,7 @@ use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
 use crate::lu::{Lu, LuFlags, Ticket};
 use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
 use crate::operation::{Activity, Position};
+use crate::parts;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
 use crate::request::{HostOperation, Request, RequestStage};
@@ -219,7 +220,7 @@ impl<'a> Group<'a> {
 
     /// The LU of a Reverse Synchronization, if one runs.
     pub(crate) fn reversing(&self) -> Option<u32> {
-        (self.record.reversing != 0).then_some(self.record.reversing)
+        (parts::REVERSE && self.record.reversing != 0).then_some(self.record.reversing)
     }
 
     /// The LU that is being copied onto the Source, protected or not.
@@ -396,7 +397,7 @@ impl<'a> Group<'a> {
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
-        let per_clone = self.config.map_per_clone;
+        let per_clone = self.config.map_per_clone();
         let persistent = &mut self.persistent;
         self.protected_restore.unseal(status == error::OK, delta, |extents| {
             if per_clone {

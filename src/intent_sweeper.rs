@@ -106,7 +106,7 @@ impl Group<'_> {
         let stopped = self.metadata_failed
             || self.gate_closed
             || self.state != crate::group::GroupState::Ready
-            || self.record.prepared;
+            || self.is_prepared();
         match self.sweeper.stage {
             SweepStage::Idle if !self.sweeper.requested.is_empty() && !stopped => {
                 let Range { start, end } = core::mem::take(&mut self.sweeper.requested);
@@ -158,7 +158,7 @@ impl Group<'_> {
     /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still. Where each
     /// Clone has a column of its own, D and P stand there and need no intent.
     fn is_spare(&self, extent: Extent) -> bool {
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             return true;
         }
         let present = |state| state != CloneState::Absent;
@@ -255,7 +255,7 @@ impl Group<'_> {
     /// Extents that carry a write intent and nothing else: those in G, if every Clone is mirrored and equal, or where
     /// each Clone has a column of its own, if no copy adds to them.
     pub(crate) fn intents(&self) -> Option<u64> {
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             let mirrored = self.next_clone(1, CloneState::shares_writes).is_some();
             return (mirrored && !self.is_synchronizing()).then(|| self.persistent.bits.count());
         }

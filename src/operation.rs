@@ -7,6 +7,7 @@ use crate::close::Close;
 use crate::error::Error;
 use crate::group::{Group, GroupState};
 use crate::metadata_writer::MetadataBuffers;
+use crate::parts;
 use crate::repair::Repair;
 use crate::start::Start;
 use crate::transition::{Change, Transition, TransitionStage};
@@ -123,9 +124,23 @@ impl Activity {
     }
 }
 
+impl Operation {
+    /// Refuses what this build has no part for.
+    fn check_part(self) -> Result<(), Error> {
+        match self {
+            Operation::ReverseSynchronize { .. } => parts::needs(parts::REVERSE),
+            Operation::Cancel { .. } | Operation::Retarget { .. } => parts::needs(parts::CANCEL),
+            Operation::ResolveSet { .. } => parts::needs(parts::SETS),
+            Operation::Verify { .. } | Operation::StopVerify => parts::needs(parts::VERIFY),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Group<'_> {
     /// Accepts an operation; polls do it.
     pub fn operate(&mut self, operation: Operation, label: &[u8; 64], tag: u64) -> Result<(), Error> {
+        operation.check_part()?;
         if let Operation::Format { .. } | Operation::Recover { .. } = operation {
             return self.begin_start(operation, tag);
         }
@@ -207,14 +222,19 @@ impl Group<'_> {
             Operation::RemoveClone { lu } => Change::RemoveClone(clone(lu)?),
             Operation::Synchronize { lu } => Change::Synchronize(clone(lu)?),
             Operation::ProtectedRestore { lu } => Change::StartRestore(clone(lu)?),
-            Operation::ReverseSynchronize { lu } => Change::StartReverse(clone(lu)?),
+            Operation::ReverseSynchronize { lu } if parts::REVERSE => Change::StartReverse(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
             Operation::Fracture { lu } => Change::Fracture(clone(lu)?),
             Operation::Cancel { lu } => self.change_to_cancel(clone(lu)?)?,
             Operation::AcceptSource => Change::AcceptSource,
-            Operation::Retarget { lu } => Change::Retarget(self.record.restoring, clone(lu)?),
+            Operation::Retarget { lu } if parts::CANCEL => {
+                Change::Retarget(self.record.restoring, clone(lu)?)
+            }
             Operation::ResolveSet { commit } => return self.resolution(commit),
+            Operation::ReverseSynchronize { .. } | Operation::Retarget { .. } => {
+                return Err(Error::NotSupported);
+            }
         };
         Ok(Some(change))
     }
@@ -341,7 +361,7 @@ impl Group<'_> {
         if core::mem::take(&mut self.record_due) {
             return Some(Change::Record);
         }
-        if self.record.prepared {
+        if self.is_prepared() {
             return None;
         }
         if let Some(lu) = self.restoring().filter(|&lu| !self.clone(lu).stalled && self.restore_is_over()) {

@@ -20,6 +20,7 @@
 use crate::config::Layout;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::parts;
 use crate::table::Table;
 
 /// What is known of one page.
@@ -164,16 +165,19 @@ impl<'a> PersistentDeltaMap<'a> {
 
     /// Whether a page of these extents has changes that nobody waits for yet.
     pub fn is_later(&self, extents: ExtentRange) -> bool {
-        self.pages_of(extents).any(|page| self.later.get(Extent(page)))
+        parts::MAP_PER_CLONE && self.pages_of(extents).any(|page| self.later.get(Extent(page)))
     }
 
     /// Whether any page has.
     pub fn has_later(&self) -> bool {
-        !self.later.is_empty()
+        parts::MAP_PER_CLONE && !self.later.is_empty()
     }
 
     /// Pages with changes that nobody waited for are written now: a slice of them.
     pub fn save_later(&mut self) {
+        if !parts::MAP_PER_CLONE {
+            return;
+        }
         for _ in 0..SLICE_PAGES {
             let Some(page) = self.later.next_set(Extent(0)) else { return };
             self.mark_page(page.0);

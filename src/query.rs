@@ -164,7 +164,7 @@ impl Group<'_> {
             MapKind::PersistentDelta => {
                 export(&self.persistent.bits, range, bytes);
                 let present = |state| state != CloneState::Absent;
-                for lu in self.clones_where(present).filter(|_| self.config.map_per_clone) {
+                for lu in self.clones_where(present).filter(|_| self.config.map_per_clone()) {
                     export(&self.clone(lu).delta.bits, range, bytes);
                 }
                 if self.restoring().is_some() {

@@ -17,6 +17,7 @@ use crate::io::{IoOperation, Purpose};
 use crate::map_page::{self, PageHeader};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Operation;
+use crate::parts;
 use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
 use crate::transition::{Change, SLICE_EXTENTS};
@@ -84,6 +85,10 @@ impl Group<'_> {
             }
             let restoring = clone.state == CloneState::Restoring;
             let reversing = clone.state == CloneState::ReverseSynchronizing;
+            if reversing && !parts::REVERSE {
+                // Nobody here could finish it, and hosts would find the mixture on the Source.
+                return Err(Error::MetadataVersion);
+            }
             if restoring != (record.restoring == lu) || reversing != (record.reversing == lu) {
                 return Err(Error::MetadataDamaged);
             }

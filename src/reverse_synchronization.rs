@@ -13,11 +13,15 @@
 use crate::error;
 use crate::event::{Event, EventKind};
 use crate::group::{Group, SOURCE};
+use crate::parts;
 use crate::transition::Change;
 
 impl Group<'_> {
     /// The superblock says that it began.
     pub(crate) fn reverse_began(&mut self, lu: u32) {
+        if !parts::REVERSE {
+            return;
+        }
         self.restart_copy(lu);
         self.distrust_cut_short();
         self.begin_copy_progress(lu);
@@ -28,6 +32,9 @@ impl Group<'_> {
 
     /// What is due: the end, or to look again at everything that was written lately.
     pub(crate) fn reverse_due(&self, lu: u32) -> Option<Change> {
+        if !parts::REVERSE {
+            return None;
+        }
         let clone = self.clone(lu);
         if clone.delta.inherits_intent {
             return Some(Change::Distrust(lu));
@@ -38,6 +45,9 @@ impl Group<'_> {
 
     /// The superblock says that it is over: both LUs are equal and flushed, and hosts were held meanwhile (R48).
     pub(crate) fn reverse_is_over(&mut self, lu: u32) {
+        if !parts::REVERSE {
+            return;
+        }
         self.collisions.forget_lu(lu);
         self.sweeper.request();
         // A flush that a host did not hear of yet was one of the Clone; from now on hosts ask the Source.

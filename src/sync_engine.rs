@@ -35,7 +35,7 @@ impl Group<'_> {
     }
 
     pub(crate) fn may_sync(&self) -> bool {
-        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed && !self.record.prepared
+        self.state == GroupState::Ready && !self.record.paused && !self.gate_closed && !self.is_prepared()
     }
 
     pub(crate) fn has_sync_slot(&self) -> bool {
@@ -118,7 +118,7 @@ impl Group<'_> {
     /// As many adjoining extents as one copy may take.
     fn join(&self, clone: u32, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
         // An extent that is equal is not written because its neighbour is not.
-        let single = first.0 < self.clone(clone).single_below || self.config.skip_equal;
+        let single = first.0 < self.clone(clone).single_below || self.config.skip_equal();
         let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {

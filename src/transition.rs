@@ -20,6 +20,7 @@ use crate::group::{Group, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
+use crate::parts;
 use crate::set::Prepared;
 use crate::superblock::GroupRecord;
 
@@ -221,11 +222,11 @@ impl Group<'_> {
                 self.inherit(lu, slice);
                 true
             }
-            Change::Distrust(lu) => {
+            Change::Distrust(lu) if parts::REVERSE => {
                 self.inherit(lu, slice);
                 true
             }
-            Change::CancelReverse(lu) if self.clone(lu).delta.inherits_intent => {
+            Change::CancelReverse(lu) if parts::REVERSE && self.clone(lu).delta.inherits_intent => {
                 self.inherit(lu, slice);
                 true
             }
@@ -288,7 +289,7 @@ impl Group<'_> {
     fn must_flush(&self, change: Change, lu: u32) -> bool {
         match change {
             // It was flushed when it was prepared, and nothing was written since.
-            _ if self.record.prepared => false,
+            _ if self.is_prepared() => false,
             // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
             // it (docs/protocol.md, N1).
@@ -475,7 +476,7 @@ impl Group<'_> {
             }
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
-            Change::Distrust(lu) => {
+            Change::Distrust(lu) if parts::REVERSE => {
                 let delta = &mut self.clone_mut(lu).delta;
                 delta.inherits_intent = core::mem::take(&mut delta.inherits_again);
             }
@@ -492,15 +493,15 @@ impl Group<'_> {
                 self.sweeper.request();
                 self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
             }
-            Change::CancelReverse(lu) => {
+            Change::CancelReverse(lu) if parts::CANCEL && parts::REVERSE => {
                 self.leave_reverse(lu);
                 self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
             }
-            Change::CancelRestore(lu) => {
+            Change::CancelRestore(lu) if parts::CANCEL => {
                 self.leave_restore(lu);
                 self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
             }
-            Change::Retarget(from, to) => {
+            Change::Retarget(from, to) if parts::CANCEL => {
                 self.leave_restore(from);
                 self.restart_copy(to);
                 self.begin_copy_progress(to);
@@ -519,7 +520,12 @@ impl Group<'_> {
             | Change::Pause
             | Change::Record
             | Change::Prepare(..)
-            | Change::Release => {}
+            | Change::Release
+            // Parts that are left out.
+            | Change::Distrust(_)
+            | Change::CancelReverse(_)
+            | Change::CancelRestore(_)
+            | Change::Retarget(..) => {}
         }
         // Which bits a write needs depends on the states: no extent passes any more (R71).
         if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {

@@ -5,6 +5,7 @@ use super::structs;
 use super::types::*;
 use crate::error::Error;
 use crate::group::Operation;
+use crate::parts;
 use crate::set::{MEMBERS_MAX, Votes};
 
 /// Fills `set` for one call of clone_group_set_fracture() or
@@ -21,6 +22,7 @@ use crate::set::{MEMBERS_MAX, Votes};
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clone_group_set_init(set: *mut clone_group_set, struct_size: u32, id: u64) -> i32 {
     guard(None, || {
+        parts::needs(parts::SETS)?;
         if set.is_null() || !set.is_aligned() || id == 0 {
             return Err(Error::Invalid);
         }
@@ -152,6 +154,7 @@ pub unsafe extern "C" fn clone_group_set_resolve(group: *mut clone_group, commit
     // SAFETY: the caller's promise about `group`.
     unsafe {
         handle::with(group, |handle| {
+            parts::needs(parts::SETS)?;
             if commit > 1 {
                 return Err(Error::Invalid);
             }
@@ -221,6 +224,7 @@ unsafe fn start(
     tag: u64,
 ) -> i32 {
     guard(None, || {
+        parts::needs(parts::SETS)?;
         // SAFETY: the caller's promise about all pointers.
         unsafe {
             let (votes, id) = votes(set)?;
