@@ -1310,7 +1310,8 @@ int32_t clone_group_clone_query(struct clone_group *group,
 // What became of the I/O of an LU since it was attached: errors by LU.
 //
 // Context: any thread; also from callbacks.
-// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+// CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without the part `queries`).
 int32_t clone_group_lu_query(struct clone_group *group,
                              uint32_t lu,
                              struct clone_group_lu_info *info);

@@ -68,12 +68,13 @@ impl Config {
         let block = u64::from(self.geometry.block_bytes());
         parts::needs(parts::MAP_PER_CLONE || !self.map_per_clone)?;
         parts::needs(parts::VERIFY || !self.skip_equal)?;
+        let from_1_to = |most: u32, value: u32| value != 0 && value <= most;
         let limits = [
-            (1..=255).contains(&self.clones_max),
-            (1..=4096).contains(&self.requests_max),
-            (1..=64).contains(&self.copies_max),
-            (1..=64).contains(&self.page_writes_max),
-            (1..=16).contains(&self.recopies_max),
+            from_1_to(255, self.clones_max),
+            from_1_to(4096, self.requests_max),
+            from_1_to(64, self.copies_max),
+            from_1_to(64, self.page_writes_max),
+            from_1_to(16, self.recopies_max),
             self.intent_extents_max >= 16,
             buffer >= block && buffer <= 16 << 20 && buffer & block.wrapping_sub(1) == 0,
             align.is_power_of_two() && (8..=65536).contains(&align),

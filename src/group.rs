@@ -205,12 +205,13 @@ impl<'a> Group<'a> {
 
     /// The LU numbers of the Clones whose state satisfies the test.
     pub(crate) fn clones_where(&self, test: fn(CloneState) -> bool) -> impl Iterator<Item = u32> + '_ {
-        (1..=self.config.clones_max).filter(move |&lu| test(self.clone(lu).state()))
+        (1..self.config.lus()).filter(move |&lu| test(self.clone(lu).state()))
     }
 
     /// The next LU number from `from` on whose Clone satisfies the test: for loops that change the group.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn next_clone(&self, from: u32, test: fn(CloneState) -> bool) -> Option<u32> {
-        (from..=self.config.clones_max).find(|&lu| test(self.clone(lu).state()))
+        (from..self.config.lus()).find(|&lu| test(self.clone(lu).state()))
     }
 
     /// The LU that is restored from, if any.
@@ -316,7 +317,7 @@ impl<'a> Group<'a> {
     }
 
     fn start_flushes(&mut self) {
-        for lu in 0..=self.area() {
+        for lu in 0..self.area().wrapping_add(1) {
             if !self.lu(lu).should_flush() || self.free_ios == 0 {
                 continue;
             }

@@ -142,7 +142,7 @@ impl Group<'_> {
         self.writer.commit_spoiled = error::OK;
         let change = self.writer.change;
         let group = self.group_after(change);
-        let clones = (1..=self.config.clones_max).map(|lu| -> CloneRecord { self.clone_after(change, lu) });
+        let clones = (1..self.config.lus()).map(|lu| -> CloneRecord { self.clone_after(change, lu) });
         let image = buffers.get(SUPERBLOCK_BUFFER);
         let length = self.persistent.layout().superblock_bytes();
         let length_in_memory = crate::geometry::index(length);

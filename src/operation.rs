@@ -207,7 +207,7 @@ impl Group<'_> {
 
     pub(crate) fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
         let clone = |lu: u32| {
-            if (1..=self.config.clones_max).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
+            if (1..self.config.lus()).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
         };
         let change = match operation {
             Operation::Format { .. }
@@ -294,10 +294,12 @@ impl Group<'_> {
                 }
             }
             Change::Pause if self.record.paused => Err(Error::State),
-            Change::CancelRestore(lu) if self.restoring() != Some(lu) => Err(Error::State),
+            Change::CancelRestore(lu) if parts::CANCEL && self.restoring() != Some(lu) => Err(Error::State),
             // A flush that failed meanwhile has to be taken into account first.
             Change::CancelReverse(lu)
-                if self.reversing() != Some(lu) || self.clone(lu).delta.inherits_again =>
+                if parts::CANCEL
+                    && parts::REVERSE
+                    && (self.reversing() != Some(lu) || self.clone(lu).delta.inherits_again) =>
             {
                 Err(Error::State)
             }

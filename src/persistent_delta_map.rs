@@ -135,9 +135,9 @@ impl<'a> PersistentDeltaMap<'a> {
         self.pass.clear_range(extents);
     }
 
-    fn chunks_of(&self, extents: ExtentRange) -> core::ops::RangeInclusive<usize> {
+    fn chunks_of(&self, extents: ExtentRange) -> core::ops::Range<usize> {
         let last = extents.end.0.saturating_sub(1).max(extents.first.0);
-        index(extents.first.0 >> CHUNK_SHIFT)..=index(last >> CHUNK_SHIFT)
+        index(extents.first.0 >> CHUNK_SHIFT)..index(last >> CHUNK_SHIFT).wrapping_add(1)
     }
 
     /// Bits of these extents changed, in whatever column: their pages must be written. Returns the
@@ -216,9 +216,9 @@ impl<'a> PersistentDeltaMap<'a> {
     }
 
     /// The pages of these extents.
-    pub fn pages_of(&self, extents: ExtentRange) -> core::ops::RangeInclusive<u64> {
+    pub fn pages_of(&self, extents: ExtentRange) -> core::ops::Range<u64> {
         let last = Extent(extents.end.0.saturating_sub(1).max(extents.first.0));
-        self.layout.page_of(extents.first)..=self.layout.page_of(last)
+        self.layout.page_of(extents.first)..self.layout.page_of(last).wrapping_add(1)
     }
 
     /// A page that should be written now, taken: it is in flight from here on. Pages take turns.

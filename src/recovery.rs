@@ -74,7 +74,7 @@ impl Group<'_> {
         if record.source_identity != self.lu(SOURCE).identity {
             return Err(Error::Identity);
         }
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             let number = index(u64::from(lu.wrapping_sub(1)));
             let clone = superblock::decode_clone(image, number).ok_or(Error::MetadataDamaged)?;
             match clone.state {
@@ -322,7 +322,7 @@ impl Group<'_> {
             }
         }
         self.persistent.next_epoch();
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             self.restart_copy(lu);
         }
         if let Some(lu) = self.onto_source() {

@@ -308,7 +308,7 @@ impl Group<'_> {
             _ => return,
         };
         let record = self.group_after(prepare);
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             self.clone_mut(lu).record = self.clone_after(prepare, lu);
         }
         self.record = record;
@@ -393,7 +393,7 @@ impl Group<'_> {
             return None;
         }
         let with = |prepared| {
-            let mut clones = 1..=self.config.clones_max;
+            let mut clones = 1..self.config.lus();
             clones.find(|&lu| self.clone(lu).record.prepared == Some(prepared))
         };
         let restore = with(Prepared::Restore).map(Change::StartRestore);

@@ -179,7 +179,7 @@ impl Group<'_> {
     /// A start that failed leaves no trace.
     fn forget_members(&mut self) {
         self.record = superblock::GroupRecord::default();
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             self.clone_mut(lu).record = crate::clone::CloneRecord::default();
         }
     }

@@ -306,7 +306,7 @@ impl Group<'_> {
             Change::FinishReverse(clone) | Change::CancelReverse(clone) => lu == clone || lu == SOURCE,
             Change::FinishRestore(_) => lu == SOURCE,
             // As at a start (R34, N2).
-            Change::Retarget(_, clone) => lu == clone || lu == SOURCE,
+            Change::Retarget(_, clone) if parts::CANCEL => lu == clone || lu == SOURCE,
             // Copies that wait for a flush are made, and what hosts will read of the mixture stays (R59).
             Change::CancelRestore(_) | Change::AcceptSource => lu == SOURCE,
             _ => false,
@@ -329,7 +329,7 @@ impl Group<'_> {
                 Flushed::Done => {}
                 // The Source is given up: the copies that were not flushed simply stay different. Who accepts it
                 // needs a flush that works.
-                Flushed::Failed(_) if matches!(change, Change::CancelRestore(_)) => {}
+                Flushed::Failed(_) if parts::CANCEL && matches!(change, Change::CancelRestore(_)) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
         }
@@ -368,10 +368,10 @@ impl Group<'_> {
             }
             Change::Abandon(clone) if clone == lu => CloneRecord { state: CloneState::OutOfSync, ..now },
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
-            Change::StartReverse(clone) if clone == lu => {
+            Change::StartReverse(clone) if parts::REVERSE && clone == lu => {
                 CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
             }
-            Change::FinishReverse(clone) if clone == lu => {
+            Change::FinishReverse(clone) if parts::REVERSE && clone == lu => {
                 CloneRecord { state: CloneState::Synchronized, ..now }
             }
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
@@ -382,15 +382,17 @@ impl Group<'_> {
                 state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
                 _ => now,
             },
-            Change::FinishRestore(clone)
-            | Change::CancelRestore(clone)
-            | Change::CancelReverse(clone)
-            | Change::Retarget(clone, _)
-                if clone == lu =>
+            Change::CancelRestore(clone) | Change::CancelReverse(clone) | Change::Retarget(clone, _)
+                if parts::CANCEL && clone == lu =>
             {
                 CloneRecord { state: CloneState::Fractured, ..now }
             }
-            Change::Retarget(_, clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
+            Change::FinishRestore(clone) if clone == lu => {
+                CloneRecord { state: CloneState::Fractured, ..now }
+            }
+            Change::Retarget(_, clone) if parts::CANCEL && clone == lu => {
+                CloneRecord { state: CloneState::Restoring, ..now }
+            }
             _ => now,
         };
         self.clone_set_after(change, lu, after)
@@ -406,17 +408,21 @@ impl Group<'_> {
                 source_invalid: false,
                 ..now
             },
-            Change::StartReverse(lu) => GroupRecord {
+            Change::StartReverse(lu) if parts::REVERSE => GroupRecord {
                 reversing: lu,
                 restore_generation: now.restore_generation.saturating_add(1),
                 source_invalid: false,
                 ..now
             },
             Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
-            Change::FinishReverse(_) => GroupRecord { reversing: 0, ..now },
-            Change::CancelReverse(_) => GroupRecord { reversing: 0, source_invalid: true, ..now },
-            Change::CancelRestore(_) => GroupRecord { restoring: 0, source_invalid: true, ..now },
-            Change::Retarget(_, lu) => GroupRecord {
+            Change::FinishReverse(_) if parts::REVERSE => GroupRecord { reversing: 0, ..now },
+            Change::CancelReverse(_) if parts::CANCEL => {
+                GroupRecord { reversing: 0, source_invalid: true, ..now }
+            }
+            Change::CancelRestore(_) if parts::CANCEL => {
+                GroupRecord { restoring: 0, source_invalid: true, ..now }
+            }
+            Change::Retarget(_, lu) if parts::CANCEL => GroupRecord {
                 restoring: lu,
                 restore_generation: now.restore_generation.saturating_add(1),
                 ..now
@@ -438,7 +444,7 @@ impl Group<'_> {
         }
         self.note_resolution(change);
         self.record = self.group_after(change);
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             let after = self.clone_after(change, lu);
             let changed = after.state != self.clone(lu).state();
             self.clone_mut(lu).record = after;
@@ -511,7 +517,7 @@ impl Group<'_> {
                 self.raise(Event { kind: EventKind::SourceAccepted, lu: Some(SOURCE), ..Event::default() });
             }
             Change::Resume => {
-                for lu in 1..=self.config.clones_max {
+                for lu in 1..self.config.lus() {
                     self.clone_mut(lu).restart_pass();
                 }
             }

@@ -116,7 +116,7 @@ impl Group<'_> {
             Operation::StopVerify if self.verify.stage == VerifyStage::Idle => return Err(Error::State),
             _ => return Ok(()),
         };
-        if !(1..=self.config.clones_max).contains(&lu) {
+        if !(1..self.config.lus()).contains(&lu) {
             return Err(Error::NoLu);
         }
         if self.verify.stage != VerifyStage::Idle {

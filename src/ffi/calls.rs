@@ -843,7 +843,8 @@ pub unsafe extern "C" fn clone_group_clone_query(
 /// What became of the I/O of an LU since it was attached: errors by LU.
 ///
 /// Context: any thread; also from callbacks.
-/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+/// CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without the part `queries`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `info` NULL or writable for its `struct_size`.
@@ -856,6 +857,7 @@ pub unsafe extern "C" fn clone_group_lu_query(
     // SAFETY: the caller's promise about both pointers.
     unsafe {
         handle::with_any(group, |handle| {
+            parts::needs(parts::QUERIES)?;
             let filled = structs::lu_info(handle.locked(|group| group.lu_info(lu))?);
             structs::output_prefix(info, filled)
         })
