@@ -331,6 +331,7 @@ impl Group<'_> {
     }
 
     /// What was asked for comes first, then what the copies bring about.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn begin_next(&mut self) {
         if self.state != GroupState::Ready || self.is_being_asked() {
             return;

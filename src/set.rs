@@ -301,6 +301,7 @@ impl Group<'_> {
         self.membership = None;
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn stay_prepared(&mut self, change: Change) {
         let prepare = match change {
             Change::StartRestore(lu) => Change::Prepare(Prepared::Restore, lu),

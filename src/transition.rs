@@ -436,6 +436,7 @@ impl Group<'_> {
     }
 
     /// Memory says what the superblock says.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn apply(&mut self, change: Change) {
         if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
             let now_ns = self.now_ns;
