@@ -16,11 +16,11 @@ use crate::error::{self, Error};
 use crate::event::{EVENTS_MAX, Event, EventKind, Notice};
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
-use crate::intent_sweeper::{IntentSweeper, SweepStage};
+use crate::intent_sweeper::IntentSweeper;
 use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
 use crate::lu::{Lu, LuFlags, Ticket};
-use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
-use crate::operation::{Activity, Position};
+use crate::metadata_writer::{MetadataBuffers, MetadataWriter};
+use crate::operation::Activity;
 use crate::parts;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
@@ -29,7 +29,7 @@ use crate::set::Membership;
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
-use crate::verify::{Verify, VerifyStage};
+use crate::verify::Verify;
 
 pub use crate::operation::Operation;
 
@@ -646,8 +646,11 @@ impl<'a> Group<'a> {
     }
 
     /// Where the machines stand that may move without an I/O.
-    fn positions(&self) -> (Position, SweepStage, CommitStage, (VerifyStage, u64)) {
-        (self.activity.position(), self.sweeper.position(), self.writer.position(), self.verify.position())
+    fn positions(&self) -> ([u8; 5], [u64; 3]) {
+        let (kind, stage, at) = self.activity.position();
+        let (sweep, page) = self.sweeper.position();
+        let (verify, cursor) = self.verify.position();
+        ([kind, stage, sweep, self.writer.position(), verify], [at, page, cursor])
     }
 
     /// What a poll that has nothing more to do returns.

@@ -83,8 +83,12 @@ impl<'a> IntentSweeper<'a> {
     }
 
     /// How far it is: to see whether it moves.
-    pub fn position(&self) -> SweepStage {
-        self.stage
+    pub fn position(&self) -> (u8, u64) {
+        match self.stage {
+            SweepStage::Idle => (0, 0),
+            SweepStage::Choosing(page) => (1, page),
+            SweepStage::Flushing(page, _) => (2, page),
+        }
     }
 
     /// A write to these extents is being classified: their bits stay.

@@ -104,8 +104,15 @@ impl<'a> MetadataWriter<'a> {
     }
 
     /// How far the superblock is: to see whether it moves.
-    pub fn position(&self) -> CommitStage {
-        self.commit
+    pub fn position(&self) -> u8 {
+        match self.commit {
+            CommitStage::Idle => 0,
+            CommitStage::First => 1,
+            CommitStage::FirstFlush(_) => 2,
+            CommitStage::Second => 3,
+            CommitStage::SecondFlush(_) => 4,
+            CommitStage::Over(_) => 5,
+        }
     }
 
     /// Takes the result of a commit that is over.

@@ -324,7 +324,7 @@ impl Group<'_> {
         match self.activity {
             Activity::None => self.begin_next(),
             Activity::Transition(transition) => self.advance_transition(transition, buffers),
-            Activity::Start(start) => self.advance_start(start, buffers),
+            Activity::Start(_) => self.advance_start(buffers),
             Activity::Close(close) => self.advance_close(close, buffers),
             Activity::Repair(repair) => self.advance_repair(repair, buffers),
         }

@@ -102,7 +102,10 @@ impl Group<'_> {
     }
 
     #[cfg_attr(not(feature = "std"), inline(never))]
-    pub(crate) fn advance_start(&mut self, mut start: Start, buffers: &mut dyn MetadataBuffers) {
+    pub(crate) fn advance_start(&mut self, buffers: &mut dyn MetadataBuffers) {
+        let Activity::Start(mut start) = self.activity else {
+            return;
+        };
         if let (0, Some(error)) = (start.open, start.error) {
             self.end_start(start.tag, Err(error));
             return;

@@ -97,8 +97,13 @@ enum Outcome {
 
 impl Verify {
     /// How far it is: to see whether it moves.
-    pub fn position(&self) -> (VerifyStage, u64) {
-        if parts::VERIFY { (self.stage, self.cursor) } else { Default::default() }
+    pub fn position(&self) -> (u8, u64) {
+        match self.stage {
+            _ if !parts::VERIFY => (0, 0),
+            VerifyStage::Idle => (0, self.cursor),
+            VerifyStage::Running => (1, self.cursor),
+            VerifyStage::Ending(_) => (2, self.cursor),
+        }
     }
 }
 
