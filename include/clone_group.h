@@ -147,7 +147,7 @@
 #define CLONE_GROUP_ERR_METADATA_DAMAGED -84
 
 // The controller offers no callback for this operation, or the configuration
-// has no buffer for it.
+// has no buffer for it; or a firmware build left the part out that does it.
 #define CLONE_GROUP_ERR_NOT_SUPPORTED -95
 
 // The request was aborted, or its group was closed.
@@ -176,7 +176,8 @@
 // The metadata describes another geometry than the configuration.
 #define CLONE_GROUP_ERR_METADATA_GEOMETRY -1006
 
-// The metadata is of another format version, or has unknown features (R79).
+// The metadata is of another format version, or has features that are unknown
+// (R79) or that this firmware build left out.
 #define CLONE_GROUP_ERR_METADATA_VERSION -1007
 
 // The area holds a valid group already: recover it, or force the format.
@@ -252,6 +253,9 @@
 // a single Clone is copied again as little as with it. Beside other Clones all
 // is copied again that was copied so far, and what the other Clones differ by;
 // and each Clone counts as different in all extents that any of them differs by.
+//
+// Refused with CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part
+// `map-per-clone`).
 #define CLONE_GROUP_CONFIG_MAP_PER_CLONE 4
 
 // Config: background copies (in both directions; not copies on demand, and not
@@ -261,6 +265,8 @@
 // halves: see there. An LU of which a flush failed since it was attached is
 // always written (R24). A target must not return data from a cache of which a
 // flush failed before that: power off such an LU before it is attached again.
+// Refused with CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part
+// `verify`).
 #define CLONE_GROUP_CONFIG_SKIP_EQUAL 8
 
 // LU: has a volatile write cache; only a flush or FUA makes data durable.
@@ -853,14 +859,14 @@ const char *clone_group_version(void);
 //
 // Context: any context.
 // Returns the name; for a number that is not the library's, a text that says so; an
-// empty text in a firmware build without texts.
+// empty text in a firmware build without them (part `texts`).
 const char *clone_group_status_name(int32_t status);
 
 // What a status means and what the caller can do, in one sentence. Static.
 //
 // Context: any context.
 // Returns the text; for a number that is not the library's, a text that says so; an
-// empty text in a firmware build without texts.
+// empty text in a firmware build without them (part `texts`).
 const char *clone_group_status_text(int32_t status);
 
 // Fills `config` with zeroes and its size. An older caller passes its own,
@@ -883,7 +889,8 @@ int32_t clone_group_ops_init(struct clone_group_ops *ops, uint32_t struct_size);
 // Context: any context.
 // Returns CLONE_GROUP_OK and `*bytes`, or CLONE_GROUP_ERR_INVALID (the
 // configuration contradicts itself, or does not fit into this machine's
-// addresses) or CLONE_GROUP_ERR_STRUCT_SIZE.
+// addresses), CLONE_GROUP_ERR_STRUCT_SIZE or CLONE_GROUP_ERR_NOT_SUPPORTED (as for
+// clone_group_create()).
 int32_t clone_group_workspace_size(const struct clone_group_config *config,
                                    uint64_t *bytes);
 
@@ -901,7 +908,8 @@ int32_t clone_group_metadata_size(const struct clone_group_config *config,
 //
 // Context: any thread; one call for one workspace.
 // Returns CLONE_GROUP_OK and `*group`, or CLONE_GROUP_ERR_INVALID,
-// CLONE_GROUP_ERR_STRUCT_SIZE, CLONE_GROUP_ERR_CALLBACK_MISSING,
+// CLONE_GROUP_ERR_STRUCT_SIZE, CLONE_GROUP_ERR_NOT_SUPPORTED (a flag whose part
+// this firmware build left out), CLONE_GROUP_ERR_CALLBACK_MISSING,
 // CLONE_GROUP_ERR_WORKSPACE (NULL, not aligned to buffer_align_bytes, or too
 // small), CLONE_GROUP_ERR_NOMEM.
 int32_t clone_group_create(const struct clone_group_config *config,
@@ -959,7 +967,8 @@ int32_t clone_group_format(struct clone_group *group,
 // Context: any thread.
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
 // ready) or the reason why it is not and nothing was changed:
-// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION,
+// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION
+// (also: what is under way needs a part that this firmware build left out),
 // CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
 // CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
 // these one may try again. Or at once as clone_group_format().
@@ -1086,6 +1095,7 @@ int32_t clone_group_protected_restore(struct clone_group *group,
 //
 // Context: any thread.
 // Returns as clone_group_protected_restore().
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `reverse`).
 int32_t clone_group_reverse_synchronize(struct clone_group *group,
                                         uint32_t lu,
                                         uint64_t tag);
@@ -1143,6 +1153,7 @@ int32_t clone_group_resume(struct clone_group *group, uint64_t tag);
 // failed; or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
 // CLONE_GROUP_ERR_STATE (nothing is copied to or from it), CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED (repair first).
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `cancel`).
 int32_t clone_group_cancel(struct clone_group *group,
                            uint32_t lu,
                            uint64_t tag);
@@ -1185,6 +1196,7 @@ int32_t clone_group_source_accept(struct clone_group *group,
 // restore runs, it runs from `lu`, or `lu` is not fractured),
 // CLONE_GROUP_ERR_NOT_CONSISTENT (`lu` is OutOfSync), CLONE_GROUP_ERR_BUSY,
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `cancel`).
 int32_t clone_group_retarget(struct clone_group *group,
                              uint32_t lu,
                              uint64_t tag);
@@ -1218,6 +1230,7 @@ int32_t clone_group_retarget(struct clone_group *group,
 // CLONE_GROUP_ERR_BUSY (a Verify or another operation runs),
 // CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
 // CLONE_GROUP_ERR_METADATA_FAILED (with CLONE_GROUP_VERIFY_MARK).
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `verify`).
 int32_t clone_group_verify(struct clone_group *group,
                            uint32_t lu,
                            uint32_t flags,
@@ -1230,6 +1243,7 @@ int32_t clone_group_verify(struct clone_group *group,
 // Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK; or at once
 // CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (none runs),
 // CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `verify`).
 int32_t clone_group_verify_stop(struct clone_group *group, uint64_t tag);
 
 // Reads blocks of the Source, of a fractured Clone or of the Clone that is copied
@@ -1360,7 +1374,8 @@ int32_t clone_group_clone_query(struct clone_group *group,
 // What became of the I/O of an LU since it was attached: errors by LU.
 //
 // Context: any thread; also from callbacks.
-// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+// CLONE_GROUP_ERR_NOT_SUPPORTED (part `queries` left out).
 int32_t clone_group_lu_query(struct clone_group *group,
                              uint32_t lu,
                              struct clone_group_lu_info *info);
@@ -1369,7 +1384,7 @@ int32_t clone_group_lu_query(struct clone_group *group,
 //
 // Context: any thread; also from callbacks.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, or CLONE_GROUP_ERR_NOT_SUPPORTED
-// (a firmware build without queries).
+// (part `queries` left out).
 int32_t clone_group_statistics_query(struct clone_group *group,
                                      struct clone_group_statistics *statistics);
 
@@ -1380,8 +1395,8 @@ int32_t clone_group_statistics_query(struct clone_group *group,
 // Context: any thread; also from callbacks.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
 // `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
-// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without
-// queries). Nothing is written on an error.
+// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (part `queries`
+// left out). Nothing is written on an error.
 int32_t clone_group_map_read(struct clone_group *group,
                              uint32_t map,
                              uint32_t lu,
@@ -1398,6 +1413,7 @@ int32_t clone_group_map_read(struct clone_group *group,
 // Context: any context.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
 // CLONE_GROUP_ERR_STRUCT_SIZE (the caller's struct is smaller than the library's).
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 int32_t clone_group_set_init(struct clone_group_set *set,
                              uint32_t struct_size,
                              uint64_t id);
@@ -1441,6 +1457,7 @@ int32_t clone_group_set_init(struct clone_group_set *set,
 // filled), or the first status with which a group refused, as
 // clone_group_fracture(): CLONE_GROUP_ERR_BUSY and so on. The set may be used
 // again then.
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 int32_t clone_group_set_fracture(struct clone_group *const *groups,
                                  const uint32_t *lus,
                                  uint32_t count,
@@ -1459,6 +1476,7 @@ int32_t clone_group_set_fracture(struct clone_group *const *groups,
 // Context: any thread.
 // Returns as clone_group_set_fracture(), with the statuses of
 // clone_group_protected_restore().
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 int32_t clone_group_set_protected_restore(struct clone_group *const *groups,
                                           const uint32_t *lus,
                                           uint32_t count,
@@ -1485,6 +1503,7 @@ int32_t clone_group_set_protected_restore(struct clone_group *const *groups,
 // neither 0 nor 1), CLONE_GROUP_ERR_STATE (not prepared),
 // CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
 // CLONE_GROUP_ERR_METADATA_FAILED.
+// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 int32_t clone_group_set_resolve(struct clone_group *group,
                                 uint32_t commit,
                                 uint64_t tag);

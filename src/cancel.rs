@@ -25,11 +25,13 @@ use crate::clone::CloneState;
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
+use crate::parts;
 use crate::transition::{Change, SLICE_EXTENTS};
 
 impl Group<'_> {
     /// What canceling the copy of this Clone comes to.
     pub(crate) fn change_to_cancel(&self, lu: u32) -> Result<Change, Error> {
+        parts::needs(parts::CANCEL)?;
         match self.clone(lu).state() {
             CloneState::Restoring => Ok(Change::CancelRestore(lu)),
             CloneState::Synchronizing => Ok(Change::Abandon(lu)),
@@ -41,6 +43,7 @@ impl Group<'_> {
 
     /// Whether the restore may leave one Clone for the other.
     pub(crate) fn check_retarget(&self, from: u32, to: u32) -> Result<(), Error> {
+        parts::needs(parts::CANCEL)?;
         match self.clone(to).state() {
             CloneState::Absent => Err(Error::NoLu),
             _ if self.restoring() != Some(from) => Err(Error::State),
@@ -53,6 +56,9 @@ impl Group<'_> {
     /// Moves the next slice of P into the Delta Map of the Clone that the change leaves. Returns where to go on, or
     /// `None` when P is empty.
     pub(crate) fn leave_protected(&self, change: Change, from: Extent) -> Option<Extent> {
+        if !parts::CANCEL {
+            return None;
+        }
         let (Change::CancelRestore(lu) | Change::Retarget(lu, _)) = change else {
             return None;
         };
@@ -74,6 +80,9 @@ impl Group<'_> {
     /// The Clone is not copied to the Source any more. Where a flush failed before, all intents are in its Delta Map by
     /// now.
     pub(crate) fn leave_reverse(&mut self, lu: u32) {
+        if !parts::CANCEL || !parts::REVERSE {
+            return;
+        }
         self.collisions.forget_lu(lu);
         self.sweeper.request();
         let clone = self.clone_mut(lu);
@@ -84,6 +93,9 @@ impl Group<'_> {
     /// The Clone is not restored from any more: nothing of its copies is left. What was copied and not flushed stays
     /// in its Delta Map, that is: different.
     pub(crate) fn leave_restore(&mut self, lu: u32) {
+        if !parts::CANCEL {
+            return;
+        }
         self.protected_restore.forget_copies();
         self.cod_single = ExtentRange::default();
         self.clone_mut(lu).restart_pass();

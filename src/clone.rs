@@ -18,6 +18,7 @@
 
 use crate::delta_map::DeltaMap;
 use crate::geometry::{Extent, ExtentRange};
+use crate::parts;
 use crate::set::Prepared;
 
 /// State of a Clone. The numbers are those of the C ABI and of the superblock.
@@ -76,7 +77,7 @@ impl CloneState {
 
     /// Whether host writes to the Source go to the Clone too, or to the Clone first.
     pub fn shares_writes(self) -> bool {
-        self.is_mirrored() || self == CloneState::ReverseSynchronizing
+        self.is_mirrored() || parts::REVERSE && self == CloneState::ReverseSynchronizing
     }
 
     /// Whether host writes to the Source are only noted in the Delta Map.

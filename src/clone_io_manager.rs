@@ -125,7 +125,7 @@ impl Group<'_> {
 
     /// Whether hosts may do this to the LU in its present state.
     fn check_access(&self, operation: HostOperation, lu: u32) -> Result<(), Error> {
-        if self.record.prepared {
+        if self.is_prepared() {
             return Err(Error::Prepared);
         }
         if lu == SOURCE {
@@ -329,7 +329,7 @@ impl Group<'_> {
         let mut from = 1;
         while let Some(lu) = self.next_clone(from, CloneState::is_tracked) {
             let added = self.clone(lu).delta.bits.set_range(asked.extents);
-            set = set.wrapping_add(if self.config.map_per_clone { added } else { 0 });
+            set = set.wrapping_add(if self.config.map_per_clone() { added } else { 0 });
             from = lu.wrapping_add(1);
         }
         set = set.wrapping_add(self.set_intents(asked.extents));
@@ -344,7 +344,7 @@ impl Group<'_> {
     /// before a Clone was mirrored, and not in that Clone's own column: so the first write of each state epoch has its
     /// page written (R40, R72).
     fn set_intents(&mut self, extents: ExtentRange) -> u64 {
-        if !self.config.map_per_clone {
+        if !self.config.map_per_clone() {
             return self.persistent.bits.set_range(extents);
         }
         if self.next_clone(1, CloneState::shares_writes).is_none() {
@@ -412,7 +412,7 @@ impl Group<'_> {
         if asked.epoch != self.persistent.epoch() {
             self.sweeper.touch(asked.extents);
             let added = self.clone(asked.lu).delta.bits.set_range(asked.extents);
-            let per_clone = self.config.map_per_clone;
+            let per_clone = self.config.map_per_clone();
             let set = if per_clone { added } else { self.persistent.bits.set_range(asked.extents) };
             if let Some(verdict) = self.wait_for_pages(asked.extents, set) {
                 return verdict;

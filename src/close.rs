@@ -133,7 +133,7 @@ impl Group<'_> {
 
     /// Everything below the first extent in the Delta Map was copied, and flushed just now (R73).
     fn note_synced_below(&mut self, flushed: bool) {
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             if flushed && self.clone(lu).record.full && self.clone(lu).state() == CloneState::Synchronizing {
                 let below = self.synced_so_far(lu);
                 self.clone_mut(lu).record.synced_below = below;

@@ -13,6 +13,7 @@
 //! the comparison between Reading and Writing.
 
 use crate::geometry::{Block, BlockRange, Extent, ExtentRange};
+use crate::parts;
 use crate::table::Table;
 
 /// Extents of a run: one bit each in `collided`.
@@ -95,6 +96,16 @@ pub struct Copy {
 }
 
 impl Copy {
+    /// Whether it only compares.
+    pub fn is_verify(&self) -> bool {
+        parts::VERIFY && self.engine == CopyEngine::Verify
+    }
+
+    /// Whether a second LU is read.
+    pub fn compares(&self) -> bool {
+        parts::VERIFY && self.compare
+    }
+
     /// The Clone that is copied from or to.
     pub fn clone_lu(&self) -> u32 {
         if self.to == crate::group::SOURCE { self.from } else { self.to }
@@ -125,12 +136,12 @@ impl<'a> CodScoreboard<'a> {
 
     /// Number of runs under way that are only compared.
     pub fn verifying(&self) -> u32 {
-        self.verifying
+        if parts::VERIFY { self.verifying } else { 0 }
     }
 
     /// Number of copies under way that write.
     pub fn copying(&self) -> u32 {
-        self.active.saturating_sub(self.verifying)
+        self.active.saturating_sub(self.verifying())
     }
 
     /// Number of copies that may be under way.
@@ -164,7 +175,7 @@ impl<'a> CodScoreboard<'a> {
         let (number, slot) = self.copies.iter_mut().find(|(_, slot)| slot.stage == CopyStage::Free)?;
         *slot = copy;
         self.active = self.active.wrapping_add(1);
-        if copy.engine == CopyEngine::Verify {
+        if copy.is_verify() {
             self.verifying = self.verifying.saturating_add(1);
         } else {
             // What is copied now cannot be compared now, though the Delta Map may say so again when both are over.
@@ -175,7 +186,7 @@ impl<'a> CodScoreboard<'a> {
 
     /// Releases the extents of a copy that is over.
     pub fn release(&mut self, copy: u16) {
-        let verify = self.copies[copy].engine == CopyEngine::Verify;
+        let verify = self.copies[copy].is_verify();
         self.verifying = self.verifying.saturating_sub(u32::from(verify));
         self.copies[copy] = Copy::default();
         self.active = self.active.saturating_sub(1);
@@ -213,11 +224,11 @@ impl<'a> CodScoreboard<'a> {
     }
 
     fn collide_verify(&mut self, extents: ExtentRange, of: impl Fn(u32) -> bool) {
-        if self.verifying == 0 {
+        if self.verifying() == 0 {
             return;
         }
         for (_, copy) in self.copies.iter_mut() {
-            if copy.engine == CopyEngine::Verify && copy.stage != CopyStage::Free && of(copy.with) {
+            if copy.is_verify() && copy.stage != CopyStage::Free && of(copy.with) {
                 copy.collided |= run_bits(copy.extents, extents);
             }
         }
@@ -231,7 +242,7 @@ impl<'a> CodScoreboard<'a> {
 
     /// Takes a copy that waits for the comparison.
     pub fn take_comparable(&mut self) -> Option<u16> {
-        if self.comparable == 0 {
+        if !parts::VERIFY || self.comparable == 0 {
             return None;
         }
         let (number, copy) = self.copies.iter_mut().find(|(_, copy)| copy.stage == CopyStage::Comparable)?;

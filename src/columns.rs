@@ -34,7 +34,7 @@ impl Group<'_> {
             let column = self.protected_restore_column();
             map_page::add_column(image, column, extents, &self.protected_restore.bits);
         }
-        if !self.config.map_per_clone {
+        if !self.config.map_per_clone() {
             return map_page::add_column(image, 0, extents, &self.persistent.bits);
         }
         for lu in self.clones_where(|state| state != CloneState::Absent) {
@@ -51,15 +51,15 @@ impl Group<'_> {
 
     /// Recovery: what a page says of the Delta Maps (R57).
     pub(crate) fn load_columns(&mut self, image: &[u8], extents: ExtentRange) {
-        if !self.config.map_per_clone {
+        if !self.config.map_per_clone() {
             map_page::load_column(image, 0, extents, &self.persistent.bits);
         }
         for lu in self.clones_where(|state| state != CloneState::Absent) {
             let bits = &self.clone(lu).delta.bits;
-            let column = if self.config.map_per_clone { lu.saturating_sub(1) } else { 0 };
+            let column = if self.config.map_per_clone() { lu.saturating_sub(1) } else { 0 };
             map_page::load_column(image, column, extents, bits);
             // What was copied onto the Source since the page was written differs from every other Clone (R2, R72).
-            if let (true, Some(from)) = (self.config.map_per_clone, self.onto_source()) {
+            if let (true, Some(from)) = (self.config.map_per_clone(), self.onto_source()) {
                 map_page::load_column(image, from.saturating_sub(1), extents, bits);
             }
         }

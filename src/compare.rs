@@ -19,6 +19,7 @@ use crate::cod_scoreboard::{CopyEngine, CopyStage};
 use crate::error;
 use crate::group::{Action, Group};
 use crate::io::{Buffer, Io, IoOperation, Purpose};
+use crate::parts;
 use crate::statistics::add;
 
 impl Group<'_> {
@@ -29,11 +30,14 @@ impl Group<'_> {
 
     /// Whether background copies onto this LU skip what is equal.
     pub(crate) fn compares_before_write(&self, to: u32) -> bool {
-        self.config.skip_equal && !self.capabilities.copy && !self.lu(to).flush_failed
+        self.config.skip_equal() && !self.capabilities.copy && !self.lu(to).flush_failed
     }
 
     /// A piece was read: now the same blocks of the other LU.
     pub(crate) fn read_other(&mut self, number: u16) {
+        if !parts::VERIFY {
+            return;
+        }
         let with = self.scoreboard.copies[number].with;
         let io = self.copy_io(number, IoOperation::Read, with);
         let (purpose, buffer) = (Purpose::CompareRead(number), Buffer::SecondHalf(number));
@@ -42,6 +46,9 @@ impl Group<'_> {
 
     /// The other LU was read. A target that cannot be read is written.
     pub(crate) fn compare_read_over(&mut self, number: u16, status: i32) {
+        if !parts::VERIFY {
+            return;
+        }
         let verify = self.scoreboard.copies[number].engine == CopyEngine::Verify;
         match status {
             error::OK => self.scoreboard.let_compare(number),
@@ -52,6 +59,9 @@ impl Group<'_> {
 
     /// A comparison for the driver.
     pub(crate) fn take_comparison(&mut self) -> Option<Action> {
+        if !parts::VERIFY {
+            return None;
+        }
         let copy = self.scoreboard.take_comparable()?;
         let length = self.geometry().length(self.scoreboard.copies[copy].piece);
         Some(Action::Compare { copy, length })
@@ -60,7 +70,7 @@ impl Group<'_> {
     /// The driver compared what both LUs hold.
     pub fn compared(&mut self, number: u16, equal: bool) {
         let copy = self.scoreboard.copies[number];
-        if copy.stage != CopyStage::Comparing {
+        if !parts::VERIFY || copy.stage != CopyStage::Comparing {
             return;
         }
         if copy.engine == CopyEngine::Verify {
@@ -76,6 +86,9 @@ impl Group<'_> {
 
     /// Extents were copied without a write.
     pub(crate) fn count_skipped(&mut self, clone: u32, extents: u64) {
+        if !parts::VERIFY {
+            return;
+        }
         let skipped = &mut self.clone_mut(clone).skipped;
         *skipped = skipped.saturating_add(extents);
         add(&mut self.statistics.skipped_extents, extents);

@@ -6,6 +6,7 @@ use core::num::NonZeroUsize;
 use crate::error::Error;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
 use crate::map_page::PAGE_HEADER_BYTES;
+use crate::parts;
 use crate::superblock;
 
 /// What `clone_group_config` says, with defaults filled in and everything checked.
@@ -65,12 +66,15 @@ impl Config {
         let align = self.buffer_align_bytes;
         let buffer = u64::from(self.copy_buffer_bytes);
         let block = u64::from(self.geometry.block_bytes());
+        parts::needs(parts::MAP_PER_CLONE || !self.map_per_clone)?;
+        parts::needs(parts::VERIFY || !self.skip_equal)?;
+        let from_1_to = |most: u32, value: u32| value != 0 && value <= most;
         let limits = [
-            (1..=255).contains(&self.clones_max),
-            (1..=4096).contains(&self.requests_max),
-            (1..=64).contains(&self.copies_max),
-            (1..=64).contains(&self.page_writes_max),
-            (1..=16).contains(&self.recopies_max),
+            from_1_to(255, self.clones_max),
+            from_1_to(4096, self.requests_max),
+            from_1_to(64, self.copies_max),
+            from_1_to(64, self.page_writes_max),
+            from_1_to(16, self.recopies_max),
             self.intent_extents_max >= 16,
             buffer >= block && buffer <= 16 << 20 && buffer & block.wrapping_sub(1) == 0,
             align.is_power_of_two() && (8..=65536).contains(&align),
@@ -88,6 +92,16 @@ impl Config {
         self.copy_buffer_bytes >> 1 & !unit.wrapping_sub(1)
     }
 
+    /// Whether each Clone has a column of its own.
+    pub fn map_per_clone(&self) -> bool {
+        parts::MAP_PER_CLONE && self.map_per_clone
+    }
+
+    /// Whether background copies compare before they write.
+    pub fn skip_equal(&self) -> bool {
+        parts::VERIFY && self.skip_equal
+    }
+
     /// Number of LUs, the Source among them.
     pub fn lus(&self) -> u32 {
         self.clones_max.wrapping_add(1)
@@ -95,7 +109,7 @@ impl Config {
 
     /// Columns of a map page: the Delta Maps, or the one that serves them all, then the Protected Restore Map.
     pub fn columns(&self) -> u32 {
-        if self.map_per_clone { self.clones_max.saturating_add(1) } else { 2 }
+        if self.map_per_clone() { self.clones_max.saturating_add(1) } else { 2 }
     }
 
     /// Where the metadata lies.

@@ -56,7 +56,7 @@ impl Group<'_> {
     /// Begins to read, unless host writes under way have to finish first (R46).
     pub(crate) fn begin_pieces(&mut self, number: u16) {
         let copy = self.scoreboard.copies[number];
-        let also = if copy.engine == CopyEngine::Verify { copy.with } else { SOURCE };
+        let also = if copy.is_verify() { copy.with } else { SOURCE };
         let under_way = self.writes_under_way(copy.extents, also);
         if self.scoreboard.copies[number].exclusive && under_way != 0 {
             return;
@@ -85,7 +85,7 @@ impl Group<'_> {
         }
         for number in 0..crate::geometry::slot(self.scoreboard.copies.len()) {
             let copy = self.scoreboard.copies[number];
-            if copy.engine == CopyEngine::Verify && !self.is_worth_waiting(number) {
+            if copy.is_verify() && !self.is_worth_waiting(number) {
                 continue;
             }
             if copy.stage == CopyStage::Draining && self.free_ios() > 0 {
@@ -96,10 +96,10 @@ impl Group<'_> {
 
     pub(crate) fn next_piece(&mut self, number: u16) {
         let copy = self.scoreboard.copies[number];
-        let offload = self.capabilities.copy && !copy.compare;
+        let offload = self.capabilities.copy && !copy.compares();
         let most = if offload {
             copy.end.0
-        } else if copy.compare {
+        } else if copy.compares() {
             self.half_buffer_blocks()
         } else {
             self.geometry().blocks_in(u64::from(self.config.copy_buffer_bytes))
@@ -138,7 +138,7 @@ impl Group<'_> {
         if status != error::OK {
             return self.copy_failed(number, io.lu, status);
         }
-        if self.scoreboard.copies[number].compare {
+        if self.scoreboard.copies[number].compares() {
             return self.read_other(number);
         }
         self.write_piece(number);
@@ -212,7 +212,7 @@ impl Group<'_> {
     fn count_copied(&mut self, copy: &Copy, clone: u32, extents: u64) {
         let counted = &mut self.clone_mut(clone).copied;
         *counted = counted.wrapping_add(extents);
-        if copy.compare && !copy.written {
+        if copy.compares() && !copy.written {
             self.count_skipped(clone, extents);
         }
         if copy.engine == CopyEngine::Cod {
@@ -227,7 +227,7 @@ impl Group<'_> {
     /// The extents stay as they were: to be copied (R15, R61, R62).
     fn copy_failed(&mut self, number: u16, lu: u32, status: i32) {
         let copy = self.scoreboard.copies[number];
-        if copy.engine == CopyEngine::Verify {
+        if copy.is_verify() {
             return self.verify_read_failed(number, status);
         }
         self.scoreboard.release(number);

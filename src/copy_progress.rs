@@ -13,14 +13,14 @@ use crate::group::Group;
 impl Group<'_> {
     /// Bits of these extents changed in columns of single Clones, and nobody waits for that.
     pub(crate) fn save_later(&mut self, extents: ExtentRange) {
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             self.persistent.mark_later(extents);
         }
     }
 
     /// Extents of a Synchronization are copied, and not flushed: their intents stand for them (R47).
     pub(crate) fn note_intents(&mut self, extents: ExtentRange) {
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             self.persistent.bits.set_range(extents);
             self.sweeper.touch(extents);
         }
@@ -36,7 +36,7 @@ impl Group<'_> {
     /// Writes down what was copied, when it is much, and at the end.
     pub(crate) fn advance_copy_progress(&mut self) {
         let bound = u64::from(self.config.intent_extents_max >> 1);
-        if self.config.map_per_clone || self.is_only_clone_synchronizing() {
+        if self.config.map_per_clone() || self.is_only_clone_synchronizing() {
             // Each time so many more were added: what cannot be cleared now is not tried again and again.
             let intents = self.persistent.bits.count();
             self.saved_intents = self.saved_intents.min(intents);
@@ -53,7 +53,7 @@ impl Group<'_> {
         if self.saved_left.saturating_sub(left) < bound && !over {
             return;
         }
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             self.persistent.save_later();
             if self.persistent.has_later() {
                 // The next slice.

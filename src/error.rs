@@ -2,6 +2,7 @@
 //! Every error of the library: its number, its name and what the caller can do about it.
 
 use core::ffi::CStr;
+use core::num::NonZeroI32;
 
 /// The version of the library.
 pub const VERSION: &CStr = c_text(concat!(env!("CARGO_PKG_VERSION"), "\0"));
@@ -15,33 +16,34 @@ pub const MORE: i32 = 2;
 /// Not taken now, offer it again (`CLONE_GROUP_RETRY`).
 pub const RETRY: i32 = 3;
 
+/// What went wrong: its number. That is what callers of the C ABI get, and small, and "no error" needs no room beside
+/// it. The texts are those of `clone_group_status_text`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("status {0}: {text}", text = text(self.status()).to_str().unwrap_or_default())]
+pub struct Error(NonZeroI32);
+
+impl Error {
+    /// The number of the C ABI.
+    pub fn status(self) -> i32 {
+        self.0.get()
+    }
+
+    /// The error with this negative number.
+    pub const fn from_status(status: i32) -> Error {
+        match NonZeroI32::new(status) {
+            Some(status) => Error(status),
+            // A defect; `Error::Internal` cannot be named where it is made.
+            None => Error(NonZeroI32::MIN),
+        }
+    }
+}
+
 macro_rules! errors {
     ($($variant:ident = $status:literal, $name:literal, $text:literal;)*) => {
-        /// What went wrong. The texts are those of `clone_group_status_text`.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-        pub enum Error {
-            $(#[error($text)] #[doc = $text] $variant,)*
-            /// A negative status of the controller's own.
-            #[error("the controller reported status {0}")]
-            Controller(i32),
-        }
-
+        /// The errors of the library; any other one is a negative status of the controller's own.
+        #[allow(non_upper_case_globals)]
         impl Error {
-            /// The number of the C ABI.
-            pub fn status(self) -> i32 {
-                match self {
-                    $(Error::$variant => $status,)*
-                    Error::Controller(status) => status,
-                }
-            }
-
-            /// The error with this negative number.
-            pub fn from_status(status: i32) -> Error {
-                match status {
-                    $($status => Error::$variant,)*
-                    other => Error::Controller(other),
-                }
-            }
+            $(#[doc = $text] pub const $variant: Error = Error::from_status($status);)*
         }
 
         /// The name of a status in the header; empty without texts.

@@ -155,6 +155,7 @@ impl Geometry {
     }
 
     /// Extents of an LU.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn extents(&self) -> u64 {
         self.lu_blocks.get().div_ceil_shift(self.extent_shift)
     }
@@ -227,6 +228,7 @@ pub trait DivCeilShift {
 }
 
 impl DivCeilShift for u64 {
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn div_ceil_shift(self, shift: u32) -> u64 {
         let whole = self >> shift;
         whole + u64::from(whole << shift != self)

@@ -16,11 +16,12 @@ use crate::error::{self, Error};
 use crate::event::{EVENTS_MAX, Event, EventKind, Notice};
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
-use crate::intent_sweeper::{IntentSweeper, SweepStage};
+use crate::intent_sweeper::IntentSweeper;
 use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
 use crate::lu::{Lu, LuFlags, Ticket};
-use crate::metadata_writer::{CommitStage, MetadataBuffers, MetadataWriter};
-use crate::operation::{Activity, Position};
+use crate::metadata_writer::{MetadataBuffers, MetadataWriter};
+use crate::operation::Activity;
+use crate::parts;
 use crate::persistent_delta_map::PersistentDeltaMap;
 use crate::protected_restore_map::ProtectedRestoreMap;
 use crate::request::{HostOperation, Request, RequestStage};
@@ -28,7 +29,7 @@ use crate::set::Membership;
 use crate::statistics::{Statistics, add};
 use crate::superblock::GroupRecord;
 use crate::table::{Ring, Table};
-use crate::verify::{Verify, VerifyStage};
+use crate::verify::Verify;
 
 pub use crate::operation::Operation;
 
@@ -204,12 +205,13 @@ impl<'a> Group<'a> {
 
     /// The LU numbers of the Clones whose state satisfies the test.
     pub(crate) fn clones_where(&self, test: fn(CloneState) -> bool) -> impl Iterator<Item = u32> + '_ {
-        (1..=self.config.clones_max).filter(move |&lu| test(self.clone(lu).state()))
+        (1..self.config.lus()).filter(move |&lu| test(self.clone(lu).state()))
     }
 
     /// The next LU number from `from` on whose Clone satisfies the test: for loops that change the group.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn next_clone(&self, from: u32, test: fn(CloneState) -> bool) -> Option<u32> {
-        (from..=self.config.clones_max).find(|&lu| test(self.clone(lu).state()))
+        (from..self.config.lus()).find(|&lu| test(self.clone(lu).state()))
     }
 
     /// The LU that is restored from, if any.
@@ -219,7 +221,7 @@ impl<'a> Group<'a> {
 
     /// The LU of a Reverse Synchronization, if one runs.
     pub(crate) fn reversing(&self) -> Option<u32> {
-        (self.record.reversing != 0).then_some(self.record.reversing)
+        (parts::REVERSE && self.record.reversing != 0).then_some(self.record.reversing)
     }
 
     /// The LU that is being copied onto the Source, protected or not.
@@ -315,7 +317,7 @@ impl<'a> Group<'a> {
     }
 
     fn start_flushes(&mut self) {
-        for lu in 0..=self.area() {
+        for lu in 0..self.area().wrapping_add(1) {
             if !self.lu(lu).should_flush() || self.free_ios == 0 {
                 continue;
             }
@@ -397,7 +399,7 @@ impl<'a> Group<'a> {
         let dropped = spoiled || failed && self.protected_restore.unflushed() > 0;
         let restoring = self.restoring();
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
-        let per_clone = self.config.map_per_clone;
+        let per_clone = self.config.map_per_clone();
         let persistent = &mut self.persistent;
         self.protected_restore.unseal(status == error::OK, delta, |extents| {
             if per_clone {
@@ -620,7 +622,9 @@ impl<'a> Group<'a> {
     /// walk is left to the next poll after some steps.
     fn advance(&mut self, buffers: &mut dyn MetadataBuffers) {
         // Copies on demand do not wait until everything that is ready was offered (R69).
-        self.advance_queue();
+        if !self.ready.is_empty() {
+            self.advance_queue();
+        }
         for _ in 0..STEPS_MAX {
             if !self.ready.is_empty() || !self.notices.is_empty() {
                 return;
@@ -652,8 +656,11 @@ impl<'a> Group<'a> {
     }
 
     /// Where the machines stand that may move without an I/O.
-    fn positions(&self) -> (Position, SweepStage, CommitStage, (VerifyStage, u64)) {
-        (self.activity.position(), self.sweeper.position(), self.writer.position(), self.verify.position())
+    fn positions(&self) -> ([u8; 5], [u64; 3]) {
+        let (kind, stage, at) = self.activity.position();
+        let (sweep, page) = self.sweeper.position();
+        let (verify, cursor) = self.verify.position();
+        ([kind, stage, sweep, self.writer.position(), verify], [at, page, cursor])
     }
 
     /// What a poll that has nothing more to do returns.

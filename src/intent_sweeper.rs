@@ -83,8 +83,12 @@ impl<'a> IntentSweeper<'a> {
     }
 
     /// How far it is: to see whether it moves.
-    pub fn position(&self) -> SweepStage {
-        self.stage
+    pub fn position(&self) -> (u8, u64) {
+        match self.stage {
+            SweepStage::Idle => (0, 0),
+            SweepStage::Choosing(page) => (1, page),
+            SweepStage::Flushing(page, _) => (2, page),
+        }
     }
 
     /// A write to these extents is being classified: their bits stay.
@@ -106,7 +110,7 @@ impl Group<'_> {
         let stopped = self.metadata_failed
             || self.gate_closed
             || self.state != crate::group::GroupState::Ready
-            || self.record.prepared;
+            || self.is_prepared();
         match self.sweeper.stage {
             SweepStage::Idle if !self.sweeper.requested.is_empty() && !stopped => {
                 let Range { start, end } = core::mem::take(&mut self.sweeper.requested);
@@ -163,7 +167,7 @@ impl Group<'_> {
     /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still. Where each
     /// Clone has a column of its own, D and P stand there and need no intent.
     fn is_spare(&self, extent: Extent) -> bool {
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             return true;
         }
         let present = |state| state != CloneState::Absent;
@@ -260,7 +264,7 @@ impl Group<'_> {
     /// Extents that carry a write intent and nothing else: those in G, if every Clone is mirrored and equal, or where
     /// each Clone has a column of its own, if no copy adds to them.
     pub(crate) fn intents(&self) -> Option<u64> {
-        if self.config.map_per_clone {
+        if self.config.map_per_clone() {
             let mirrored = self.next_clone(1, CloneState::shares_writes).is_some();
             return (mirrored && !self.is_synchronizing()).then(|| self.persistent.bits.count());
         }

@@ -104,8 +104,15 @@ impl<'a> MetadataWriter<'a> {
     }
 
     /// How far the superblock is: to see whether it moves.
-    pub fn position(&self) -> CommitStage {
-        self.commit
+    pub fn position(&self) -> u8 {
+        match self.commit {
+            CommitStage::Idle => 0,
+            CommitStage::First => 1,
+            CommitStage::FirstFlush(_) => 2,
+            CommitStage::Second => 3,
+            CommitStage::SecondFlush(_) => 4,
+            CommitStage::Over(_) => 5,
+        }
     }
 
     /// Takes the result of a commit that is over.
@@ -142,7 +149,7 @@ impl Group<'_> {
         self.writer.commit_spoiled = error::OK;
         let change = self.writer.change;
         let group = self.group_after(change);
-        let clones = (1..=self.config.clones_max).map(|lu| -> CloneRecord { self.clone_after(change, lu) });
+        let clones = (1..self.config.lus()).map(|lu| -> CloneRecord { self.clone_after(change, lu) });
         let image = buffers.get(SUPERBLOCK_BUFFER);
         let length = self.persistent.layout().superblock_bytes();
         let length_in_memory = crate::geometry::index(length);

@@ -7,6 +7,7 @@ use crate::close::Close;
 use crate::error::Error;
 use crate::group::{Group, GroupState};
 use crate::metadata_writer::MetadataBuffers;
+use crate::parts;
 use crate::repair::Repair;
 use crate::start::Start;
 use crate::transition::{Change, Transition, TransitionStage};
@@ -123,9 +124,23 @@ impl Activity {
     }
 }
 
+impl Operation {
+    /// Refuses what this build has no part for.
+    fn check_part(self) -> Result<(), Error> {
+        match self {
+            Operation::ReverseSynchronize { .. } => parts::needs(parts::REVERSE),
+            Operation::Cancel { .. } | Operation::Retarget { .. } => parts::needs(parts::CANCEL),
+            Operation::ResolveSet { .. } => parts::needs(parts::SETS),
+            Operation::Verify { .. } | Operation::StopVerify => parts::needs(parts::VERIFY),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Group<'_> {
     /// Accepts an operation; polls do it.
     pub fn operate(&mut self, operation: Operation, label: &[u8; 64], tag: u64) -> Result<(), Error> {
+        operation.check_part()?;
         if let Operation::Format { .. } | Operation::Recover { .. } = operation {
             return self.begin_start(operation, tag);
         }
@@ -192,7 +207,7 @@ impl Group<'_> {
 
     pub(crate) fn change_for(&self, operation: Operation) -> Result<Option<Change>, Error> {
         let clone = |lu: u32| {
-            if (1..=self.config.clones_max).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
+            if (1..self.config.lus()).contains(&lu) { Ok(lu) } else { Err(Error::NoLu) }
         };
         let change = match operation {
             Operation::Format { .. }
@@ -207,14 +222,19 @@ impl Group<'_> {
             Operation::RemoveClone { lu } => Change::RemoveClone(clone(lu)?),
             Operation::Synchronize { lu } => Change::Synchronize(clone(lu)?),
             Operation::ProtectedRestore { lu } => Change::StartRestore(clone(lu)?),
-            Operation::ReverseSynchronize { lu } => Change::StartReverse(clone(lu)?),
+            Operation::ReverseSynchronize { lu } if parts::REVERSE => Change::StartReverse(clone(lu)?),
             Operation::Pause => Change::Pause,
             Operation::Resume => Change::Resume,
             Operation::Fracture { lu } => Change::Fracture(clone(lu)?),
             Operation::Cancel { lu } => self.change_to_cancel(clone(lu)?)?,
             Operation::AcceptSource => Change::AcceptSource,
-            Operation::Retarget { lu } => Change::Retarget(self.record.restoring, clone(lu)?),
+            Operation::Retarget { lu } if parts::CANCEL => {
+                Change::Retarget(self.record.restoring, clone(lu)?)
+            }
             Operation::ResolveSet { commit } => return self.resolution(commit),
+            Operation::ReverseSynchronize { .. } | Operation::Retarget { .. } => {
+                return Err(Error::NotSupported);
+            }
         };
         Ok(Some(change))
     }
@@ -274,10 +294,12 @@ impl Group<'_> {
                 }
             }
             Change::Pause if self.record.paused => Err(Error::State),
-            Change::CancelRestore(lu) if self.restoring() != Some(lu) => Err(Error::State),
+            Change::CancelRestore(lu) if parts::CANCEL && self.restoring() != Some(lu) => Err(Error::State),
             // A flush that failed meanwhile has to be taken into account first.
             Change::CancelReverse(lu)
-                if self.reversing() != Some(lu) || self.clone(lu).delta.inherits_again =>
+                if parts::CANCEL
+                    && parts::REVERSE
+                    && (self.reversing() != Some(lu) || self.clone(lu).delta.inherits_again) =>
             {
                 Err(Error::State)
             }
@@ -302,13 +324,14 @@ impl Group<'_> {
         match self.activity {
             Activity::None => self.begin_next(),
             Activity::Transition(transition) => self.advance_transition(transition, buffers),
-            Activity::Start(start) => self.advance_start(start, buffers),
+            Activity::Start(_) => self.advance_start(buffers),
             Activity::Close(close) => self.advance_close(close, buffers),
             Activity::Repair(repair) => self.advance_repair(repair, buffers),
         }
     }
 
     /// What was asked for comes first, then what the copies bring about.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn begin_next(&mut self) {
         if self.state != GroupState::Ready || self.is_being_asked() {
             return;
@@ -341,7 +364,7 @@ impl Group<'_> {
         if core::mem::take(&mut self.record_due) {
             return Some(Change::Record);
         }
-        if self.record.prepared {
+        if self.is_prepared() {
             return None;
         }
         // Until that is done no intent can be cleared (R78).

@@ -14,6 +14,21 @@ pub const TEXTS: bool = cfg!(feature = "texts");
 /// Export of maps, and counters.
 pub const QUERIES: bool = cfg!(feature = "queries");
 
+/// Several groups that change at one point in time. A superblock that is prepared for that is refused without it.
+pub const SETS: bool = cfg!(feature = "sets");
+
+/// Verify, and copies that compare before they write.
+pub const VERIFY: bool = cfg!(feature = "verify");
+
+/// Reverse Synchronization. A superblock that is in the middle of one is refused without it.
+pub const REVERSE: bool = cfg!(feature = "reverse");
+
+/// The ways out of a copy before its end: cancel and re-target. An invalid Source can always be accepted.
+pub const CANCEL: bool = cfg!(feature = "cancel");
+
+/// One column of the persistent maps for each Clone. A superblock with such columns is refused without it.
+pub const MAP_PER_CLONE: bool = cfg!(feature = "map-per-clone");
+
 /// Refuses a call into a part that was left out.
 pub fn needs(part: bool) -> Result<(), Error> {
     if part { Ok(()) } else { Err(Error::NotSupported) }

@@ -20,6 +20,7 @@
 use crate::config::Layout;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::parts;
 use crate::table::Table;
 
 /// What is known of one page.
@@ -134,9 +135,9 @@ impl<'a> PersistentDeltaMap<'a> {
         self.pass.clear_range(extents);
     }
 
-    fn chunks_of(&self, extents: ExtentRange) -> core::ops::RangeInclusive<usize> {
+    fn chunks_of(&self, extents: ExtentRange) -> core::ops::Range<usize> {
         let last = extents.end.0.saturating_sub(1).max(extents.first.0);
-        index(extents.first.0 >> CHUNK_SHIFT)..=index(last >> CHUNK_SHIFT)
+        index(extents.first.0 >> CHUNK_SHIFT)..index(last >> CHUNK_SHIFT).wrapping_add(1)
     }
 
     /// Bits of these extents changed, in whatever column: their pages must be written. Returns the
@@ -164,16 +165,19 @@ impl<'a> PersistentDeltaMap<'a> {
 
     /// Whether a page of these extents has changes that nobody waits for yet.
     pub fn is_later(&self, extents: ExtentRange) -> bool {
-        self.pages_of(extents).any(|page| self.later.get(Extent(page)))
+        parts::MAP_PER_CLONE && self.pages_of(extents).any(|page| self.later.get(Extent(page)))
     }
 
     /// Whether any page has.
     pub fn has_later(&self) -> bool {
-        !self.later.is_empty()
+        parts::MAP_PER_CLONE && !self.later.is_empty()
     }
 
     /// Pages with changes that nobody waited for are written now: a slice of them.
     pub fn save_later(&mut self) {
+        if !parts::MAP_PER_CLONE {
+            return;
+        }
         for _ in 0..SLICE_PAGES {
             let Some(page) = self.later.next_set(Extent(0)) else { return };
             self.mark_page(page.0);
@@ -212,9 +216,9 @@ impl<'a> PersistentDeltaMap<'a> {
     }
 
     /// The pages of these extents.
-    pub fn pages_of(&self, extents: ExtentRange) -> core::ops::RangeInclusive<u64> {
+    pub fn pages_of(&self, extents: ExtentRange) -> core::ops::Range<u64> {
         let last = Extent(extents.end.0.saturating_sub(1).max(extents.first.0));
-        self.layout.page_of(extents.first)..=self.layout.page_of(last)
+        self.layout.page_of(extents.first)..self.layout.page_of(last).wrapping_add(1)
     }
 
     /// A page that should be written now, taken: it is in flight from here on. Pages take turns.

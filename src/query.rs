@@ -93,7 +93,7 @@ impl Group<'_> {
 
     /// State of a Clone.
     pub fn clone_info(&self, lu: u32) -> Result<CloneInfo, Error> {
-        if !(1..=self.config.clones_max).contains(&lu) {
+        if !(1..self.config.lus()).contains(&lu) {
             return Err(Error::NoLu);
         }
         let clone = self.clone(lu);
@@ -159,7 +159,7 @@ impl Group<'_> {
         let end =
             first.checked_add(extents).filter(|&end| end <= self.geometry().extents()).ok_or(Error::Range)?;
         let bytes = bytes.get_mut(..index(extents.div_ceil(8))).ok_or(Error::Invalid)?;
-        let member = (1..=self.config.clones_max).contains(&lu);
+        let member = (1..self.config.lus()).contains(&lu);
         if map == MapKind::Delta && (!member || self.clone(lu).state() == CloneState::Absent) {
             return Err(Error::NoLu);
         }
@@ -170,7 +170,7 @@ impl Group<'_> {
             MapKind::PersistentDelta => {
                 export(&self.persistent.bits, range, bytes);
                 let present = |state| state != CloneState::Absent;
-                for lu in self.clones_where(present).filter(|_| self.config.map_per_clone) {
+                for lu in self.clones_where(present).filter(|_| self.config.map_per_clone()) {
                     export(&self.clone(lu).delta.bits, range, bytes);
                 }
                 if self.restoring().is_some() {

@@ -17,6 +17,7 @@ use crate::io::{IoOperation, Purpose};
 use crate::map_page::{self, PageHeader};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Operation;
+use crate::parts;
 use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
 use crate::transition::{Change, SLICE_EXTENTS};
@@ -73,7 +74,7 @@ impl Group<'_> {
         if record.source_identity != self.lu(SOURCE).identity {
             return Err(Error::Identity);
         }
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             let number = index(u64::from(lu.wrapping_sub(1)));
             let clone = superblock::decode_clone(image, number).ok_or(Error::MetadataDamaged)?;
             match clone.state {
@@ -84,6 +85,10 @@ impl Group<'_> {
             }
             let restoring = clone.state == CloneState::Restoring;
             let reversing = clone.state == CloneState::ReverseSynchronizing;
+            if reversing && !parts::REVERSE {
+                // Nobody here could finish it, and hosts would find the mixture on the Source.
+                return Err(Error::MetadataVersion);
+            }
             if restoring != (record.restoring == lu) || reversing != (record.reversing == lu) {
                 return Err(Error::MetadataDamaged);
             }
@@ -299,7 +304,7 @@ impl Group<'_> {
     fn distrust_others(&mut self, from: u32) {
         for lu in 1..=self.config.clones_max {
             let present = self.clone(lu).state() != CloneState::Absent;
-            if self.config.map_per_clone && present && lu != from {
+            if self.config.map_per_clone() && present && lu != from {
                 self.clone_mut(lu).record.full = true;
                 self.clone_mut(lu).record.synced_below = 0;
             }
@@ -332,7 +337,7 @@ impl Group<'_> {
             }
         }
         self.persistent.next_epoch();
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             self.restart_copy(lu);
         }
         if let Some(lu) = self.onto_source() {

@@ -14,11 +14,15 @@ use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::group::{Group, SOURCE};
 use crate::operation::Activity;
+use crate::parts;
 use crate::transition::{Change, TransitionStage};
 
 impl Group<'_> {
     /// The superblock says that it began.
     pub(crate) fn reverse_began(&mut self, lu: u32) {
+        if !parts::REVERSE {
+            return;
+        }
         self.restart_copy(lu);
         self.begin_copy_progress(lu);
         // What the Source lost before is nobody's loss any more.
@@ -28,6 +32,9 @@ impl Group<'_> {
 
     /// Whether the end is due.
     pub(crate) fn reverse_due(&self, lu: u32) -> Option<Change> {
+        if !parts::REVERSE {
+            return None;
+        }
         let clone = self.clone(lu);
         let over = clone.delta.bits.is_empty() && self.scoreboard.copying() == 0 && !clone.stalled;
         // Paused, hosts are not held for the flip: a hung LU would hold them for ever (R76).
@@ -40,6 +47,9 @@ impl Group<'_> {
         let Change::FinishReverse(lu) = change else {
             return Ok(false);
         };
+        if !parts::REVERSE {
+            return Ok(false);
+        }
         let clone = self.clone(lu);
         if clone.stalled || clone.delta.inherits_intent {
             Err(Error::State)
@@ -54,11 +64,14 @@ impl Group<'_> {
             return false;
         };
         let ending = matches!(transition.change, Change::FinishReverse(_));
-        ending && self.gate_closed && transition.stage == TransitionStage::Draining
+        parts::REVERSE && ending && self.gate_closed && transition.stage == TransitionStage::Draining
     }
 
     /// The superblock says that it is over: both LUs are equal and flushed, and hosts were held meanwhile (R48).
     pub(crate) fn reverse_is_over(&mut self, lu: u32) {
+        if !parts::REVERSE {
+            return;
+        }
         self.collisions.forget_lu(lu);
         self.sweeper.request();
         // A flush that a host did not hear of yet was one of the Clone; from now on hosts ask the Source.

@@ -26,6 +26,7 @@ use crate::geometry::ExtentRange;
 use crate::group::Group;
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::{Activity, Operation};
+use crate::parts;
 use crate::superblock::GroupRecord;
 use crate::transition::{Change, Transition, TransitionStage};
 
@@ -148,7 +149,8 @@ impl Group<'_> {
         votes: &'static Votes,
         id: u64,
     ) -> Result<(), Error> {
-        if self.membership.is_some_and(|member| member.is_of(votes)) || id == self.record.set_id {
+        parts::needs(parts::SETS)?;
+        if self.membership().is_some_and(|member| member.is_of(votes)) || id == self.record.set_id {
             return Err(Error::Invalid);
         }
         self.operate(operation, label, tag)?;
@@ -161,7 +163,7 @@ impl Group<'_> {
 
     /// Another group refused: as if this one had never been asked.
     pub fn take_member_back(&mut self, votes: &'static Votes) {
-        if self.membership.is_some_and(|member| member.is_of(votes)) {
+        if self.membership().is_some_and(|member| member.is_of(votes)) {
             self.membership = None;
             self.asked_for = None;
         }
@@ -173,12 +175,25 @@ impl Group<'_> {
     }
 
     fn ballot(&self) -> Option<Ballot> {
-        self.membership.map(|member| member.votes.ballot())
+        self.membership().map(|member| member.votes.ballot())
+    }
+
+    fn membership(&self) -> Option<Membership> {
+        self.membership.filter(|_| parts::SETS)
+    }
+
+    /// Whether the group serves nobody because it is prepared for a set whose outcome it does not know.
+    pub(crate) fn is_prepared(&self) -> bool {
+        parts::SETS && self.record.prepared
     }
 
     /// Whether only another group can end what is under way: nothing of this one tells when to poll.
     pub(crate) fn waits_for_members(&self) -> bool {
-        matches!(self.activity, Activity::Transition(Transition { stage: TransitionStage::Voting, .. }))
+        parts::SETS
+            && matches!(
+                self.activity,
+                Activity::Transition(Transition { stage: TransitionStage::Voting, .. })
+            )
     }
 
     // --------------------------------------------------------- the transition
@@ -189,7 +204,7 @@ impl Group<'_> {
         change: Change,
         buffers: &mut dyn MetadataBuffers,
     ) -> TransitionStage {
-        let (written, stage) = match (self.membership, change) {
+        let (written, stage) = match (self.membership(), change) {
             (Some(_), Change::Fracture(lu)) => {
                 (Change::Prepare(Prepared::Fracture, lu), TransitionStage::Declaring)
             }
@@ -204,6 +219,9 @@ impl Group<'_> {
 
     /// A member that is not prepared yet need not go on when the set has failed.
     pub(crate) fn check_set(&self, transition: &Transition) -> Result<(), Error> {
+        if !parts::SETS {
+            return Ok(());
+        }
         let declared = matches!(
             transition.stage,
             TransitionStage::Declaring
@@ -217,6 +235,7 @@ impl Group<'_> {
 
     /// The superblock that says prepared is written: that is the vote.
     pub(crate) fn declare(&mut self, buffers: &mut dyn MetadataBuffers) -> Result<TransitionStage, Error> {
+        parts::needs(parts::SETS)?;
         let Some(status) = self.writer.take_commit() else {
             return Ok(TransitionStage::Declaring);
         };
@@ -226,7 +245,7 @@ impl Group<'_> {
             // The other slot could not be written. Better nobody changes than one who may not be able to say so.
             return Ok(self.release(self.metadata_status, buffers));
         }
-        if let Some(member) = self.membership {
+        if let Some(member) = self.membership() {
             member.votes.vote();
         }
         Ok(TransitionStage::Voting)
@@ -238,7 +257,9 @@ impl Group<'_> {
         change: Change,
         buffers: &mut dyn MetadataBuffers,
     ) -> TransitionStage {
-        match self.ballot() {
+        // Nobody waits without this part.
+        let ballot = if parts::SETS { self.ballot() } else { None };
+        match ballot {
             Some(Ballot::Committed) => {
                 self.begin_commit(change, buffers);
                 TransitionStage::Committing
@@ -250,7 +271,7 @@ impl Group<'_> {
 
     /// Takes back that the group is prepared. Memory never said so.
     fn release(&mut self, status: i32, buffers: &mut dyn MetadataBuffers) -> TransitionStage {
-        if let Some(member) = self.membership {
+        if let Some(member) = self.membership() {
             member.votes.fail();
         }
         self.begin_commit(Change::Record, buffers);
@@ -259,6 +280,7 @@ impl Group<'_> {
 
     /// That is durable, so the gate may open; or its result is unknown, and host writes fail from now on (R33).
     pub(crate) fn released(&mut self, status: i32) -> Result<TransitionStage, Error> {
+        parts::needs(parts::SETS)?;
         match self.writer.take_commit() {
             None => Ok(TransitionStage::Releasing(status)),
             Some(error::OK) => Err(Error::from_status(status)),
@@ -268,7 +290,7 @@ impl Group<'_> {
 
     /// The operation is over, as far as this group is concerned, and so is its part in the set.
     pub(crate) fn leave_set(&mut self, status: i32) {
-        let Some(member) = self.membership else {
+        let Some(member) = self.membership() else {
             return;
         };
         if status != error::OK && !member.votes.fail() {
@@ -279,6 +301,7 @@ impl Group<'_> {
         self.membership = None;
     }
 
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn stay_prepared(&mut self, change: Change) {
         let prepare = match change {
             Change::StartRestore(lu) => Change::Prepare(Prepared::Restore, lu),
@@ -286,7 +309,7 @@ impl Group<'_> {
             _ => return,
         };
         let record = self.group_after(prepare);
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             self.clone_mut(lu).record = self.clone_after(prepare, lu);
         }
         self.record = record;
@@ -296,7 +319,7 @@ impl Group<'_> {
     /// Aborts a member that waits: that fails the set, unless it is decided. `None` if this is not about a member, or
     /// one that did not declare itself prepared yet (R76).
     pub(crate) fn abort_member(&mut self, tag: u64) -> Option<bool> {
-        let member = self.membership?;
+        let member = self.membership()?;
         let asked = self.asked_for.is_some_and(|(_, asked)| asked == tag);
         match (member.votes.ballot(), self.activity) {
             // The call that asks has not returned: there is no such operation yet.
@@ -318,7 +341,10 @@ impl Group<'_> {
 
     /// What the change makes of the set in the superblock.
     pub(crate) fn set_after(&self, change: Change, after: GroupRecord) -> GroupRecord {
-        let id = self.membership.map_or(after.set_id, |member| member.id);
+        if !parts::SETS {
+            return after;
+        }
+        let id = self.membership().map_or(after.set_id, |member| member.id);
         match change {
             Change::Prepare(..) => GroupRecord { set_id: id, prepared: true, ..after },
             Change::Fracture(_) | Change::StartRestore(_) => {
@@ -331,6 +357,9 @@ impl Group<'_> {
 
     /// The same for the record of a Clone.
     pub(crate) fn clone_set_after(&self, change: Change, lu: u32, after: CloneRecord) -> CloneRecord {
+        if !parts::SETS {
+            return after;
+        }
         let now = self.clone(lu).record;
         let unlabelled = [0; 64];
         match change {
@@ -361,8 +390,11 @@ impl Group<'_> {
 
     /// What a prepared group does if the set commits. `None` if it is not prepared.
     pub(crate) fn prepared_change(&self) -> Option<Change> {
+        if !parts::SETS {
+            return None;
+        }
         let with = |prepared| {
-            let mut clones = 1..=self.config.clones_max;
+            let mut clones = 1..self.config.lus();
             clones.find(|&lu| self.clone(lu).record.prepared == Some(prepared))
         };
         let restore = with(Prepared::Restore).map(Change::StartRestore);
@@ -374,6 +406,11 @@ impl Group<'_> {
     pub(crate) fn check_prepared(&self) -> Result<(), Error> {
         let mut clones = self.clones.iter();
         let named = clones.any(|(_, clone)| clone.record.prepared.is_some());
+        if !parts::SETS {
+            // Nobody here could resolve it.
+            let prepared = named || self.record.prepared;
+            return if prepared { Err(Error::MetadataVersion) } else { Ok(()) };
+        }
         let sensible = named == self.record.prepared && (!named || self.record.set_id != 0);
         if sensible { Ok(()) } else { Err(Error::MetadataDamaged) }
     }
@@ -382,6 +419,9 @@ impl Group<'_> {
     /// its Delta Map was empty, and both were flushed; no write reached them since (R33). Intents of it that are
     /// still in G are stale; others need them. To take them for differences would lose the point in time (R58).
     pub(crate) fn forget_stale_intents(&self, slice: ExtentRange) {
+        if !parts::SETS {
+            return;
+        }
         for (_, clone) in self.clones.iter() {
             if clone.record.prepared == Some(Prepared::Fracture) {
                 clone.delta.bits.clear_range(slice);
@@ -399,6 +439,7 @@ impl Group<'_> {
 
     /// The outcome of the set, as the controller found it.
     pub(crate) fn resolution(&self, commit: bool) -> Result<Option<Change>, Error> {
+        parts::needs(parts::SETS)?;
         let change = self.prepared_change().ok_or(Error::State)?;
         Ok(Some(if commit { change } else { Change::Release }))
     }
@@ -406,7 +447,7 @@ impl Group<'_> {
     /// Before a change is applied: does it resolve the set?
     pub(crate) fn note_resolution(&mut self, change: Change) {
         let committed = matches!(change, Change::Fracture(_) | Change::StartRestore(_));
-        if self.record.prepared && (committed || change == Change::Release) {
+        if self.is_prepared() && (committed || change == Change::Release) {
             let value = u64::from(committed);
             self.raise(Event { kind: EventKind::SetResolved, value, ..Event::default() });
         }
@@ -416,6 +457,6 @@ impl Group<'_> {
     pub(crate) fn check_unresolved(&self, operation: Operation) -> Result<(), Error> {
         let allowed =
             matches!(operation, Operation::Close | Operation::RepairMetadata | Operation::ResolveSet { .. });
-        if self.record.prepared && !allowed { Err(Error::Prepared) } else { Ok(()) }
+        if self.is_prepared() && !allowed { Err(Error::Prepared) } else { Ok(()) }
     }
 }

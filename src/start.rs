@@ -102,7 +102,10 @@ impl Group<'_> {
     }
 
     #[cfg_attr(not(feature = "std"), inline(never))]
-    pub(crate) fn advance_start(&mut self, mut start: Start, buffers: &mut dyn MetadataBuffers) {
+    pub(crate) fn advance_start(&mut self, buffers: &mut dyn MetadataBuffers) {
+        let Activity::Start(mut start) = self.activity else {
+            return;
+        };
         if let (0, Some(error)) = (start.open, start.error) {
             self.end_start(start.tag, Err(error));
             return;
@@ -179,7 +182,7 @@ impl Group<'_> {
     /// A start that failed leaves no trace.
     fn forget_members(&mut self) {
         self.record = superblock::GroupRecord::default();
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             self.clone_mut(lu).record = crate::clone::CloneRecord::default();
         }
     }

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::geometry::index;
 use crate::map_page::{Reader, Writer};
+use crate::parts;
 use crate::set::Prepared;
 
 /// Version of the durable format.
@@ -75,7 +76,7 @@ pub fn encode(
     // Feature words: compatible, read-only compatible, incompatible (R79).
     writer.u32(0);
     writer.u32(0);
-    writer.u32(flag(config.map_per_clone, FEATURE_MAP_PER_CLONE));
+    writer.u32(flag(config.map_per_clone(), FEATURE_MAP_PER_CLONE));
     writer.u32(
         flag(group.paused, FLAG_PAUSED)
             | flag(group.source_invalid, FLAG_SOURCE_INVALID)
@@ -187,7 +188,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
     let read_only_compatible = reader.u32()?;
     let incompatible = reader.u32()?;
     // This library has no read-only service, so both kinds of unknown features are refused.
-    if read_only_compatible != 0 || incompatible & !FEATURE_MAP_PER_CLONE != 0 {
+    if read_only_compatible != 0 || incompatible & !features_known() != 0 {
         return Some(Err(Error::MetadataVersion));
     }
     let flags = reader.u32()?;
@@ -198,7 +199,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         && reader.u32()? == config.page_bytes
         && reader.u32()? == config.persist_unit_bytes
         && reader.u32()? == config.columns()
-        && incompatible == flag(config.map_per_clone, FEATURE_MAP_PER_CLONE);
+        && incompatible == flag(config.map_per_clone(), FEATURE_MAP_PER_CLONE);
     if !same_geometry {
         return Some(Err(Error::MetadataGeometry));
     }
@@ -216,6 +217,11 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         set_id,
         prepared: flags & FLAG_PREPARED != 0,
     }))
+}
+
+/// Features of this build.
+fn features_known() -> u32 {
+    flag(parts::MAP_PER_CLONE, FEATURE_MAP_PER_CLONE)
 }
 
 /// The record of a Clone; `number` counts from 0.

@@ -37,7 +37,7 @@ impl Group<'_> {
     pub(crate) fn may_sync(&self) -> bool {
         self.state == GroupState::Ready
             && !self.record.paused
-            && !self.record.prepared
+            && !self.is_prepared()
             && (!self.gate_closed || self.is_ending_reverse())
     }
 
@@ -121,7 +121,7 @@ impl Group<'_> {
     /// As many adjoining extents as one copy may take.
     fn join(&self, first: Extent, wanted: impl Fn(&Self, Extent) -> bool) -> ExtentRange {
         // An extent that is equal is not written because its neighbour is not.
-        let single = self.config.skip_equal;
+        let single = self.config.skip_equal();
         let most = if single { 1 } else { self.run_max().min(u64::from(self.copy_budget)).max(1) };
         let mut run = ExtentRange::one(first);
         while run.count() < most && run.end.0 < self.geometry().extents() && wanted(self, run.end) {

@@ -20,6 +20,7 @@ use crate::group::{Group, SOURCE};
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
+use crate::parts;
 use crate::set::Prepared;
 use crate::superblock::GroupRecord;
 
@@ -247,7 +248,7 @@ impl Group<'_> {
                 self.inherit(lu, slice);
                 true
             }
-            Change::CancelReverse(lu) if self.clone(lu).delta.inherits_intent => {
+            Change::CancelReverse(lu) if parts::REVERSE && self.clone(lu).delta.inherits_intent => {
                 self.inherit(lu, slice);
                 true
             }
@@ -310,7 +311,7 @@ impl Group<'_> {
     fn must_flush(&self, change: Change, lu: u32) -> bool {
         match change {
             // It was flushed when it was prepared, and nothing was written since.
-            _ if self.record.prepared => false,
+            _ if self.is_prepared() => false,
             // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
             // it (docs/protocol.md, N1).
@@ -327,7 +328,7 @@ impl Group<'_> {
             Change::FinishReverse(clone) | Change::CancelReverse(clone) => lu == clone || lu == SOURCE,
             Change::FinishRestore(_) => lu == SOURCE,
             // As at a start (R34, N2).
-            Change::Retarget(_, clone) => lu == clone || lu == SOURCE,
+            Change::Retarget(_, clone) if parts::CANCEL => lu == clone || lu == SOURCE,
             // Copies that wait for a flush are made, and what hosts will read of the mixture stays (R59).
             Change::CancelRestore(_) | Change::AcceptSource => lu == SOURCE,
             _ => false,
@@ -350,7 +351,7 @@ impl Group<'_> {
                 Flushed::Done => {}
                 // The Source is given up: the copies that were not flushed simply stay different. Who accepts it
                 // needs a flush that works.
-                Flushed::Failed(_) if matches!(change, Change::CancelRestore(_)) => {}
+                Flushed::Failed(_) if parts::CANCEL && matches!(change, Change::CancelRestore(_)) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
         }
@@ -389,10 +390,10 @@ impl Group<'_> {
             }
             Change::Abandon(clone) if clone == lu => CloneRecord { state: CloneState::OutOfSync, ..now },
             Change::StartRestore(clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
-            Change::StartReverse(clone) if clone == lu => {
+            Change::StartReverse(clone) if parts::REVERSE && clone == lu => {
                 CloneRecord { state: CloneState::ReverseSynchronizing, failed: false, ..now }
             }
-            Change::FinishReverse(clone) if clone == lu => {
+            Change::FinishReverse(clone) if parts::REVERSE && clone == lu => {
                 CloneRecord { state: CloneState::Synchronized, full: false, synced_below: 0, ..now }
             }
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
@@ -407,11 +408,13 @@ impl Group<'_> {
                 CloneRecord { state: CloneState::Fractured, full: false, synced_below: 0, ..now }
             }
             Change::CancelRestore(clone) | Change::CancelReverse(clone) | Change::Retarget(clone, _)
-                if clone == lu =>
+                if parts::CANCEL && clone == lu =>
             {
                 CloneRecord { state: CloneState::Fractured, ..now }
             }
-            Change::Retarget(_, clone) if clone == lu => CloneRecord { state: CloneState::Restoring, ..now },
+            Change::Retarget(_, clone) if parts::CANCEL && clone == lu => {
+                CloneRecord { state: CloneState::Restoring, ..now }
+            }
             _ => now,
         };
         self.clone_set_after(change, lu, after)
@@ -427,17 +430,21 @@ impl Group<'_> {
                 source_invalid: false,
                 ..now
             },
-            Change::StartReverse(lu) => GroupRecord {
+            Change::StartReverse(lu) if parts::REVERSE => GroupRecord {
                 reversing: lu,
                 restore_generation: now.restore_generation.saturating_add(1),
                 source_invalid: false,
                 ..now
             },
             Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
-            Change::FinishReverse(_) => GroupRecord { reversing: 0, ..now },
-            Change::CancelReverse(_) => GroupRecord { reversing: 0, source_invalid: true, ..now },
-            Change::CancelRestore(_) => GroupRecord { restoring: 0, source_invalid: true, ..now },
-            Change::Retarget(_, lu) => GroupRecord {
+            Change::FinishReverse(_) if parts::REVERSE => GroupRecord { reversing: 0, ..now },
+            Change::CancelReverse(_) if parts::CANCEL => {
+                GroupRecord { reversing: 0, source_invalid: true, ..now }
+            }
+            Change::CancelRestore(_) if parts::CANCEL => {
+                GroupRecord { restoring: 0, source_invalid: true, ..now }
+            }
+            Change::Retarget(_, lu) if parts::CANCEL => GroupRecord {
                 restoring: lu,
                 restore_generation: now.restore_generation.saturating_add(1),
                 ..now
@@ -451,6 +458,7 @@ impl Group<'_> {
     }
 
     /// Memory says what the superblock says.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     fn apply(&mut self, change: Change) {
         if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
             let now_ns = self.now_ns;
@@ -459,7 +467,7 @@ impl Group<'_> {
         }
         self.note_resolution(change);
         self.record = self.group_after(change);
-        for lu in 1..=self.config.clones_max {
+        for lu in 1..self.config.lus() {
             let after = self.clone_after(change, lu);
             let changed = after.state != self.clone(lu).state();
             let cut_short = self.clone(lu).state().is_mirrored() && after.state == CloneState::OutOfSync;
@@ -517,15 +525,15 @@ impl Group<'_> {
                 self.sweeper.request();
                 self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
             }
-            Change::CancelReverse(lu) => {
+            Change::CancelReverse(lu) if parts::CANCEL && parts::REVERSE => {
                 self.leave_reverse(lu);
                 self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
             }
-            Change::CancelRestore(lu) => {
+            Change::CancelRestore(lu) if parts::CANCEL => {
                 self.leave_restore(lu);
                 self.raise(Event { kind: EventKind::Canceled, lu: Some(lu), ..Event::default() });
             }
-            Change::Retarget(from, to) => {
+            Change::Retarget(from, to) if parts::CANCEL => {
                 self.leave_restore(from);
                 self.restart_copy(to);
                 self.begin_copy_progress(to);
@@ -535,7 +543,7 @@ impl Group<'_> {
                 self.raise(Event { kind: EventKind::SourceAccepted, lu: Some(SOURCE), ..Event::default() });
             }
             Change::Resume => {
-                for lu in 1..=self.config.clones_max {
+                for lu in 1..self.config.lus() {
                     self.clone_mut(lu).restart_pass();
                 }
             }
@@ -544,7 +552,11 @@ impl Group<'_> {
             | Change::Pause
             | Change::Record
             | Change::Prepare(..)
-            | Change::Release => {}
+            | Change::Release
+            // Parts that are left out.
+            | Change::CancelReverse(_)
+            | Change::CancelRestore(_)
+            | Change::Retarget(..) => {}
         }
         // Which bits a write needs depends on the states: no extent passes any more (R71).
         if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {

@@ -32,6 +32,7 @@ use crate::event::{Event, EventKind};
 use crate::geometry::{BlockRange, Extent, ExtentRange, count32};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::operation::Operation;
+use crate::parts;
 use crate::statistics::add;
 use crate::transition::SLICE_EXTENTS;
 
@@ -96,8 +97,13 @@ enum Outcome {
 
 impl Verify {
     /// How far it is: to see whether it moves.
-    pub fn position(&self) -> (VerifyStage, u64) {
-        (self.stage, self.cursor)
+    pub fn position(&self) -> (u8, u64) {
+        match self.stage {
+            _ if !parts::VERIFY => (0, 0),
+            VerifyStage::Idle => (0, self.cursor),
+            VerifyStage::Running => (1, self.cursor),
+            VerifyStage::Ending(_) => (2, self.cursor),
+        }
     }
 }
 
@@ -106,12 +112,16 @@ impl Group<'_> {
 
     /// Whether a Verify, or its end, may be asked for now.
     pub(crate) fn check_verify(&self, operation: Operation) -> Result<(), Error> {
+        if !parts::VERIFY {
+            // Refused by now.
+            return Ok(());
+        }
         let (lu, mark) = match operation {
             Operation::Verify { lu, mark } => (lu, mark),
             Operation::StopVerify if self.verify.stage == VerifyStage::Idle => return Err(Error::State),
             _ => return Ok(()),
         };
-        if !(1..=self.config.clones_max).contains(&lu) {
+        if !(1..self.config.lus()).contains(&lu) {
             return Err(Error::NoLu);
         }
         if self.verify.stage != VerifyStage::Idle {
@@ -131,6 +141,9 @@ impl Group<'_> {
     }
 
     pub(crate) fn operate_verify(&mut self, operation: Operation, tag: u64) {
+        if !parts::VERIFY {
+            return self.finish_operation(tag, Error::NotSupported.status());
+        }
         let status = match (operation, self.check_verify(operation)) {
             (Operation::Verify { lu, mark }, Ok(())) => {
                 self.verify = Verify {
@@ -162,7 +175,7 @@ impl Group<'_> {
     /// What can be told of the Verify of a Clone.
     pub(crate) fn verify_info(&self, lu: u32) -> VerifyInfo {
         let verify = &self.verify;
-        if verify.lu != lu {
+        if !parts::VERIFY || verify.lu != lu {
             return VerifyInfo::default();
         }
         let verifying = verify.stage != VerifyStage::Idle;
@@ -185,6 +198,9 @@ impl Group<'_> {
 
     /// Begins to compare, as far as copies leave budget and slots, and ends.
     pub(crate) fn advance_verify(&mut self) {
+        if !parts::VERIFY {
+            return;
+        }
         if self.verify.stage == VerifyStage::Running && !self.may_verify() {
             self.cancel_verify();
         }
@@ -217,7 +233,8 @@ impl Group<'_> {
 
     /// Whether a later poll could begin to compare something.
     pub(crate) fn has_verify_work(&self) -> bool {
-        self.may_verify()
+        parts::VERIFY
+            && self.may_verify()
             && self.may_sync()
             && !self.gate_closed
             && self.verify.cursor < self.geometry().extents()
@@ -309,7 +326,10 @@ impl Group<'_> {
     /// Whether a run that waits for writes under way should go on waiting. One that should not is released.
     pub(crate) fn is_worth_waiting(&mut self, number: u16) -> bool {
         let copy = self.scoreboard.copies[number];
-        if copy.stage != CopyStage::Draining || self.may_verify() && self.is_comparable(copy.extents.first) {
+        if !parts::VERIFY
+            || copy.stage != CopyStage::Draining
+            || self.may_verify() && self.is_comparable(copy.extents.first)
+        {
             return true;
         }
         self.next_alone(number);
@@ -318,6 +338,9 @@ impl Group<'_> {
 
     /// A read of a run failed.
     pub(crate) fn verify_read_failed(&mut self, number: u16, status: i32) {
+        if !parts::VERIFY {
+            return;
+        }
         self.extents_over(number, Outcome::Unread(status));
     }
 

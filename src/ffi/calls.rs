@@ -35,7 +35,7 @@ pub extern "C" fn clone_group_version() -> *const c_char {
 ///
 /// Context: any context.
 /// Returns the name; for a number that is not the library's, a text that says so; an
-/// empty text in a firmware build without texts.
+/// empty text in a firmware build without them (part `texts`).
 #[unsafe(no_mangle)]
 pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
     error::name(status).as_ptr()
@@ -45,7 +45,7 @@ pub extern "C" fn clone_group_status_name(status: i32) -> *const c_char {
 ///
 /// Context: any context.
 /// Returns the text; for a number that is not the library's, a text that says so; an
-/// empty text in a firmware build without texts.
+/// empty text in a firmware build without them (part `texts`).
 #[unsafe(no_mangle)]
 pub extern "C" fn clone_group_status_text(status: i32) -> *const c_char {
     error::text(status).as_ptr()
@@ -84,7 +84,8 @@ pub unsafe extern "C" fn clone_group_ops_init(ops: *mut clone_group_ops, struct_
 /// Context: any context.
 /// Returns CLONE_GROUP_OK and `*bytes`, or CLONE_GROUP_ERR_INVALID (the
 /// configuration contradicts itself, or does not fit into this machine's
-/// addresses) or CLONE_GROUP_ERR_STRUCT_SIZE.
+/// addresses), CLONE_GROUP_ERR_STRUCT_SIZE or CLONE_GROUP_ERR_NOT_SUPPORTED (as for
+/// clone_group_create()).
 ///
 /// # Safety
 /// `config` must be NULL or point to a config of its `struct_size`; `bytes` NULL or writable.
@@ -130,7 +131,8 @@ pub unsafe extern "C" fn clone_group_metadata_size(
 ///
 /// Context: any thread; one call for one workspace.
 /// Returns CLONE_GROUP_OK and `*group`, or CLONE_GROUP_ERR_INVALID,
-/// CLONE_GROUP_ERR_STRUCT_SIZE, CLONE_GROUP_ERR_CALLBACK_MISSING,
+/// CLONE_GROUP_ERR_STRUCT_SIZE, CLONE_GROUP_ERR_NOT_SUPPORTED (a flag whose part
+/// this firmware build left out), CLONE_GROUP_ERR_CALLBACK_MISSING,
 /// CLONE_GROUP_ERR_WORKSPACE (NULL, not aligned to buffer_align_bytes, or too
 /// small), CLONE_GROUP_ERR_NOMEM.
 ///
@@ -242,7 +244,8 @@ pub unsafe extern "C" fn clone_group_format(group: *mut clone_group, flags: u32,
 /// Context: any thread.
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK (the group is
 /// ready) or the reason why it is not and nothing was changed:
-/// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION,
+/// CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION
+/// (also: what is under way needs a part that this firmware build left out),
 /// CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
 /// CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
 /// these one may try again. Or at once as clone_group_format().
@@ -423,6 +426,7 @@ pub unsafe extern "C" fn clone_group_protected_restore(group: *mut clone_group, 
 ///
 /// Context: any thread.
 /// Returns as clone_group_protected_restore().
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `reverse`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -499,6 +503,7 @@ pub unsafe extern "C" fn clone_group_resume(group: *mut clone_group, tag: u64) -
 /// failed; or at once CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
 /// CLONE_GROUP_ERR_STATE (nothing is copied to or from it), CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED (repair first).
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `cancel`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -552,6 +557,7 @@ pub unsafe extern "C" fn clone_group_source_accept(group: *mut clone_group, tag:
 /// restore runs, it runs from `lu`, or `lu` is not fractured),
 /// CLONE_GROUP_ERR_NOT_CONSISTENT (`lu` is OutOfSync), CLONE_GROUP_ERR_BUSY,
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_METADATA_FAILED.
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `cancel`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -590,6 +596,7 @@ pub unsafe extern "C" fn clone_group_retarget(group: *mut clone_group, lu: u32, 
 /// CLONE_GROUP_ERR_BUSY (a Verify or another operation runs),
 /// CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
 /// CLONE_GROUP_ERR_METADATA_FAILED (with CLONE_GROUP_VERIFY_MARK).
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `verify`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -607,6 +614,7 @@ pub unsafe extern "C" fn clone_group_verify(group: *mut clone_group, lu: u32, fl
 /// Returns CLONE_GROUP_PENDING, `done` follows with CLONE_GROUP_OK; or at once
 /// CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_STATE (none runs),
 /// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED.
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `verify`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -856,7 +864,8 @@ pub unsafe extern "C" fn clone_group_clone_query(
 /// What became of the I/O of an LU since it was attached: errors by LU.
 ///
 /// Context: any thread; also from callbacks.
-/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU.
+/// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, CLONE_GROUP_ERR_NO_LU,
+/// CLONE_GROUP_ERR_NOT_SUPPORTED (part `queries` left out).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `info` NULL or writable for its `struct_size`.
@@ -869,6 +878,7 @@ pub unsafe extern "C" fn clone_group_lu_query(
     // SAFETY: the caller's promise about both pointers.
     unsafe {
         handle::with_any(group, |handle| {
+            parts::needs(parts::QUERIES)?;
             let filled = structs::lu_info(handle.locked(|group| group.lu_info(lu))?);
             structs::output_prefix(info, filled)
         })
@@ -879,7 +889,7 @@ pub unsafe extern "C" fn clone_group_lu_query(
 ///
 /// Context: any thread; also from callbacks.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID, or CLONE_GROUP_ERR_NOT_SUPPORTED
-/// (a firmware build without queries).
+/// (part `queries` left out).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `statistics` NULL or writable for its `struct_size`.
@@ -905,8 +915,8 @@ pub unsafe extern "C" fn clone_group_statistics_query(
 /// Context: any thread; also from callbacks.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID (unknown map, NULL, or
 /// `bits_bytes` under (extent_count + 7) / 8), CLONE_GROUP_ERR_RANGE,
-/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (a firmware build without
-/// queries). Nothing is written on an error.
+/// CLONE_GROUP_ERR_NO_LU, CLONE_GROUP_ERR_NOT_SUPPORTED (part `queries`
+/// left out). Nothing is written on an error.
 ///
 /// # Safety
 /// `group` must be NULL or a live handle, `bits` NULL or `bits_bytes` writable bytes.

@@ -5,6 +5,7 @@ use super::structs;
 use super::types::*;
 use crate::error::Error;
 use crate::group::Operation;
+use crate::parts;
 use crate::set::{MEMBERS_MAX, Votes};
 
 /// Fills `set` for one call of clone_group_set_fracture() or
@@ -15,12 +16,14 @@ use crate::set::{MEMBERS_MAX, Votes};
 /// Context: any context.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
 /// CLONE_GROUP_ERR_STRUCT_SIZE (the caller's struct is smaller than the library's).
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 ///
 /// # Safety
 /// `set` must be NULL or point to `struct_size` writable bytes that no group uses.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn clone_group_set_init(set: *mut clone_group_set, struct_size: u32, id: u64) -> i32 {
     guard(None, || {
+        parts::needs(parts::SETS)?;
         if set.is_null() || !set.is_aligned() || id == 0 {
             return Err(Error::Invalid);
         }
@@ -75,6 +78,7 @@ pub unsafe extern "C" fn clone_group_set_init(set: *mut clone_group_set, struct_
 /// filled), or the first status with which a group refused, as
 /// clone_group_fracture(): CLONE_GROUP_ERR_BUSY and so on. The set may be used
 /// again then.
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 ///
 /// # Safety
 /// `groups` must be NULL or `count` pointers that are NULL or live handles, `lus`
@@ -108,6 +112,7 @@ pub unsafe extern "C" fn clone_group_set_fracture(
 /// Context: any thread.
 /// Returns as clone_group_set_fracture(), with the statuses of
 /// clone_group_protected_restore().
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 ///
 /// # Safety
 /// As clone_group_set_fracture().
@@ -144,6 +149,7 @@ pub unsafe extern "C" fn clone_group_set_protected_restore(
 /// neither 0 nor 1), CLONE_GROUP_ERR_STATE (not prepared),
 /// CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_NOT_READY, CLONE_GROUP_ERR_CLOSED,
 /// CLONE_GROUP_ERR_METADATA_FAILED.
+/// CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part `sets`).
 ///
 /// # Safety
 /// `group` must be NULL or a live handle.
@@ -152,6 +158,7 @@ pub unsafe extern "C" fn clone_group_set_resolve(group: *mut clone_group, commit
     // SAFETY: the caller's promise about `group`.
     unsafe {
         handle::with(group, |handle| {
+            parts::needs(parts::SETS)?;
             if commit > 1 {
                 return Err(Error::Invalid);
             }
@@ -221,6 +228,7 @@ unsafe fn start(
     tag: u64,
 ) -> i32 {
     guard(None, || {
+        parts::needs(parts::SETS)?;
         // SAFETY: the caller's promise about all pointers.
         unsafe {
             let (votes, id) = votes(set)?;

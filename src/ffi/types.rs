@@ -45,7 +45,7 @@ pub const CLONE_GROUP_ERR_RANGE: i32 = -34;
 /// Metadata is damaged: no superblock is valid, though one was written.
 pub const CLONE_GROUP_ERR_METADATA_DAMAGED: i32 = -84;
 /// The controller offers no callback for this operation, or the configuration
-/// has no buffer for it.
+/// has no buffer for it; or a firmware build left the part out that does it.
 pub const CLONE_GROUP_ERR_NOT_SUPPORTED: i32 = -95;
 /// The request was aborted, or its group was closed.
 pub const CLONE_GROUP_ERR_CANCELED: i32 = -125;
@@ -65,7 +65,8 @@ pub const CLONE_GROUP_ERR_METADATA_FAILED: i32 = -1004;
 pub const CLONE_GROUP_ERR_METADATA_FOREIGN: i32 = -1005;
 /// The metadata describes another geometry than the configuration.
 pub const CLONE_GROUP_ERR_METADATA_GEOMETRY: i32 = -1006;
-/// The metadata is of another format version, or has unknown features (R79).
+/// The metadata is of another format version, or has features that are unknown
+/// (R79) or that this firmware build left out.
 pub const CLONE_GROUP_ERR_METADATA_VERSION: i32 = -1007;
 /// The area holds a valid group already: recover it, or force the format.
 pub const CLONE_GROUP_ERR_METADATA_EXISTS: i32 = -1008;
@@ -126,6 +127,9 @@ pub const CLONE_GROUP_CONFIG_REDIRECT_READS: u32 = 0x2;
 /// a single Clone is copied again as little as with it. Beside other Clones all
 /// is copied again that was copied so far, and what the other Clones differ by;
 /// and each Clone counts as different in all extents that any of them differs by.
+///
+/// Refused with CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part
+/// `map-per-clone`).
 pub const CLONE_GROUP_CONFIG_MAP_PER_CLONE: u32 = 0x4;
 
 /// Config: background copies (in both directions; not copies on demand, and not
@@ -135,6 +139,8 @@ pub const CLONE_GROUP_CONFIG_MAP_PER_CLONE: u32 = 0x4;
 /// halves: see there. An LU of which a flush failed since it was attached is
 /// always written (R24). A target must not return data from a cache of which a
 /// flush failed before that: power off such an LU before it is attached again.
+/// Refused with CLONE_GROUP_ERR_NOT_SUPPORTED in a firmware build without it (part
+/// `verify`).
 pub const CLONE_GROUP_CONFIG_SKIP_EQUAL: u32 = 0x8;
 
 /// LU: has a volatile write cache; only a flush or FUA makes data durable.

@@ -82,16 +82,22 @@ pub(super) struct Plan {
 /// Places parts one behind the other.
 struct Planner {
     at: usize,
+    /// Something does not fit into this machine's addresses.
+    failed: bool,
 }
 
 impl Planner {
-    fn place(&mut self, bytes: usize, align: usize, count: usize) -> Option<Part> {
-        let offset = self.at.checked_next_multiple_of(align)?;
-        self.at = offset.checked_add(bytes.checked_mul(count)?)?;
-        Some(Part { offset, count })
+    // Once in the firmware, for every part.
+    #[cfg_attr(not(feature = "std"), inline(never))]
+    fn place(&mut self, bytes: usize, align: usize, count: usize) -> Part {
+        let offset = self.at.checked_next_multiple_of(align);
+        let end = offset.and_then(|offset| offset.checked_add(bytes.checked_mul(count)?));
+        self.failed |= end.is_none();
+        self.at = end.unwrap_or_default();
+        Part { offset: offset.unwrap_or_default(), count }
     }
 
-    fn table<T>(&mut self, count: usize) -> Option<Part> {
+    fn table<T>(&mut self, count: usize) -> Part {
         self.place(size_of::<T>(), align_of::<T>(), count)
     }
 }
@@ -128,39 +134,39 @@ impl Plan {
         let words = words.checked_add(dirty_words.checked_mul(2)?)?.checked_add(candidate_words)?;
         let copy_buffer_bytes = index(u64::from(config.copy_buffer_bytes)).checked_next_multiple_of(align)?;
         let metadata_buffer_bytes = index(layout.buffer_bytes()).checked_next_multiple_of(align)?;
-        let mut planner = Planner { at: 0 };
+        let mut planner = Planner { at: 0, failed: false };
         let mut plan = Plan {
-            handle: planner.table::<Handle>(1)?,
-            group: planner.table::<Group<'static>>(1)?,
-            clones: planner.table::<Clone<'static>>(clones)?,
-            lus: planner.table::<Lu>(lus)?,
-            requests: planner.table::<Request>(requests)?,
-            ios: planner.table::<Io>(ios)?,
-            completions: planner.table::<Completion>(ios)?,
-            arrived: planner.table::<AtomicUsize>(completion::words_needed(ios))?,
-            copies: planner.table::<Copy>(copies)?,
-            writers: planner.table::<PageWriter>(writers)?,
-            lanes: planner.table::<Lane>(LANES_MAX)?,
-            hot: planner.table::<Hot>(HOT_MAX)?,
-            pages: planner.table::<Page>(pages)?,
-            pass_epochs: planner.table::<u32>(persistent_delta_map::chunks(extents))?,
-            unflushed: planner.table::<ExtentRange>(UNFLUSHED_MAX)?,
+            handle: planner.table::<Handle>(1),
+            group: planner.table::<Group<'static>>(1),
+            clones: planner.table::<Clone<'static>>(clones),
+            lus: planner.table::<Lu>(lus),
+            requests: planner.table::<Request>(requests),
+            ios: planner.table::<Io>(ios),
+            completions: planner.table::<Completion>(ios),
+            arrived: planner.table::<AtomicUsize>(completion::words_needed(ios)),
+            copies: planner.table::<Copy>(copies),
+            writers: planner.table::<PageWriter>(writers),
+            lanes: planner.table::<Lane>(LANES_MAX),
+            hot: planner.table::<Hot>(HOT_MAX),
+            pages: planner.table::<Page>(pages),
+            pass_epochs: planner.table::<u32>(persistent_delta_map::chunks(extents)),
+            unflushed: planner.table::<ExtentRange>(UNFLUSHED_MAX),
             // Every request, every event, and an operation that is done while the next one is refused.
-            notices: planner.table::<Notice>(requests.checked_add(EVENTS_MAX)?.checked_add(4)?)?,
-            rings: planner.table::<u16>(ios.checked_mul(2)?)?,
-            words: planner.table::<AtomicUsize>(words)?,
+            notices: planner.table::<Notice>(requests.checked_add(EVENTS_MAX)?.checked_add(4)?),
+            rings: planner.table::<u16>(ios.checked_mul(2)?),
+            words: planner.table::<AtomicUsize>(words),
             map_words,
             dirty_words,
             candidate_words,
-            copy_buffers: planner.place(copy_buffer_bytes, align, copies)?,
-            metadata_buffers: planner.place(metadata_buffer_bytes, align, metadata_buffers(writers))?,
+            copy_buffers: planner.place(copy_buffer_bytes, align, copies),
+            metadata_buffers: planner.place(metadata_buffer_bytes, align, metadata_buffers(writers)),
             copy_buffer_bytes,
             half_buffer_bytes: index(u64::from(config.half_buffer_bytes())),
             metadata_buffer_bytes,
             total: 0,
         };
         plan.total = planner.at;
-        Some(plan)
+        (!planner.failed).then_some(plan)
     }
 
     pub(super) fn total(&self) -> usize {
@@ -273,7 +279,7 @@ impl Plan {
                 }
             );
             let group = &mut *group;
-            for clone in 1..=config.clones_max {
+            for clone in 1..config.lus() {
                 words.lay(&mut group.clone_mut(clone).delta.bits, self.map_words, extents)?;
             }
             words.lay(&mut group.protected_restore.bits, self.map_words, extents)?;
