@@ -256,6 +256,11 @@ impl Group<'_> {
         if more && end.0 < self.geometry().extents() {
             return Ok(TransitionStage::Preparing(end));
         }
+        if let Change::CancelReverse(lu) = change
+            && self.took_intents_over(lu)
+        {
+            return Ok(TransitionStage::Preparing(Extent(0)));
+        }
         if change.holds_hosts() {
             self.gate_closed = true;
             return Ok(TransitionStage::Draining);
@@ -279,6 +284,13 @@ impl Group<'_> {
         }
     }
 
+    /// The intents are in the Delta Map. Returns whether they are to be taken over once more, from the start.
+    fn took_intents_over(&mut self, lu: u32) -> bool {
+        let delta = &mut self.clone_mut(lu).delta;
+        delta.inherits_intent = core::mem::take(&mut delta.inherits_again);
+        delta.inherits_intent
+    }
+
     /// Waits until no host I/O, no copy and no map page is under way. Held requests do not count: they
     /// have not been submitted, and waiting for them would never end (R48, T12b).
     fn drain(&mut self, change: Change) -> Result<TransitionStage, Error> {
@@ -292,6 +304,12 @@ impl Group<'_> {
             || !self.persistent.is_clean();
         if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
+        }
+        if let Change::CancelReverse(lu) = change
+            && self.clone(lu).delta.inherits_intent
+        {
+            // A flush failed in the drain: what either LU lost has to be known when the Clone is left.
+            return Ok(TransitionStage::Preparing(Extent(0)));
         }
         Ok(self.begin_flush(change))
     }
@@ -502,8 +520,7 @@ impl Group<'_> {
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
             Change::Distrust(lu) => {
-                let delta = &mut self.clone_mut(lu).delta;
-                delta.inherits_intent = core::mem::take(&mut delta.inherits_again);
+                self.took_intents_over(lu);
             }
             Change::StartRestore(lu) => {
                 self.restart_copy(lu);
