@@ -269,16 +269,20 @@ impl Group<'_> {
     }
 
     /// A Clone that failed may differ wherever a write intent was left, and, if it was never synchronized to the
-    /// end, wherever its copies were not written down as flushed (R52, R73).
-    fn inherit(&self, lu: u32, slice: ExtentRange) {
-        let clone = self.clone(lu);
+    /// end, wherever its copies were not written down as flushed (R52, R73). An intent may be one of other Clones, which
+    /// its own column never had: no host write may count on such a bit before its page is written (R1, N9).
+    fn inherit(&mut self, lu: u32, slice: ExtentRange) {
         let mut rest = slice;
         while let Some(first) = self.persistent.bits.next_set_in(rest) {
             rest.first = first;
             let end = self.persistent.bits.next_clear_in(rest).unwrap_or(rest.end);
-            clone.delta.bits.set_range(ExtentRange::new(first, end));
+            let run = ExtentRange::new(first, end);
+            if self.clone(lu).delta.bits.set_range(run) > 0 {
+                self.save_later(run);
+            }
             rest.first = end;
         }
+        let clone = self.clone(lu);
         if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
             clone.delta.bits.set_range(slice.intersection(unproven));
         }

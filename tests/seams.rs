@@ -148,3 +148,33 @@ fn what_a_full_clone_copied_is_known_after_a_power_loss() {
         world.check_delta_maps();
     }
 }
+
+/// N4, R1, R72: one flush of the Source fails while Clone 2 is being synchronized, and both mirrored Clones take the
+/// intents over. Clone 1 takes one over that its own column never had: the copy to Clone 2 left it in memory. A host
+/// write that finds it in the Delta Map waits until the column says so, too.
+#[test]
+fn what_a_failed_clone_took_over_is_durable_before_a_host_counts_on_it() {
+    let mut world = mirrored(Profile { clones: 3, volatile: true, ..PER_CLONE }, 3);
+    world.does(Ask::Fracture(2));
+    world.write(at(5), 1);
+    world.finish_hosts();
+    // A sweep takes extent 5 out of the columns of Clones 1 and 3; Clone 2 differs there.
+    world.does(Ask::Fracture(3));
+    world.settle();
+    world.does(Ask::Remove(3));
+    world.settle();
+    world.choose(|io| if is_flush(io) && io.lu == 0 { Choice::FailDone(-5) } else { Choice::AsProfile });
+    assert_eq!(world.result_of(Ask::Synchronize(2)), CLONE_GROUP_OK);
+    world.step_still();
+    world.choose_nothing();
+    world.poll_still();
+    for lu in [1, 2] {
+        assert_eq!(world.state(lu), CLONE_GROUP_CLONE_OUT_OF_SYNC, "the test lost its failed flush");
+        assert_eq!(world.delta(lu), [5]);
+    }
+    world.host(CLONE_GROUP_IO_WRITE, 0, at(5), 1, true);
+    world.finish_hosts();
+    world.crash(false);
+    world.check_delta_maps();
+    assert_eq!((world.delta(1), world.delta(2)), (vec![5], vec![5]));
+}
