@@ -261,7 +261,8 @@ impl Group<'_> {
         {
             return Ok(TransitionStage::Preparing(Extent(0)));
         }
-        if change.holds_hosts() {
+        // Everything is drained already if intents were taken over once more.
+        if change.holds_hosts() && !self.gate_closed {
             self.gate_closed = true;
             return Ok(TransitionStage::Draining);
         }
@@ -309,11 +310,15 @@ impl Group<'_> {
         if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
         }
-        if let Change::CancelReverse(lu) = change
-            && self.clone(lu).delta.inherits_intent
-        {
-            // A flush failed in the drain: what either LU lost has to be known when the Clone is left.
-            return Ok(TransitionStage::Preparing(Extent(0)));
+        if let Change::CancelReverse(lu) = change {
+            // A flush failed, perhaps in the drain: what either LU lost, or may lose, has to be known when the Clone is
+            // left.
+            let failed = self.lu(SOURCE).flush_failed;
+            let delta = &mut self.clone_mut(lu).delta;
+            delta.inherits_intent |= failed;
+            if delta.inherits_intent {
+                return Ok(TransitionStage::Preparing(Extent(0)));
+            }
         }
         Ok(self.begin_flush(change))
     }
@@ -346,7 +351,9 @@ impl Group<'_> {
             Change::StartRestore(clone) | Change::StartReverse(clone) => {
                 lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
-            Change::FinishReverse(clone) | Change::CancelReverse(clone) => lu == clone || lu == SOURCE,
+            Change::FinishReverse(clone) => lu == clone || lu == SOURCE,
+            // The Source is given up: if it cannot be flushed, all intents are differences.
+            Change::CancelReverse(clone) => lu == clone || lu == SOURCE && !self.lu(SOURCE).flush_failed,
             Change::FinishRestore(_) => lu == SOURCE,
             // As at a start (R34, N2).
             Change::Retarget(_, clone) => lu == clone || lu == SOURCE,
@@ -375,6 +382,12 @@ impl Group<'_> {
                 Flushed::Failed(_) if matches!(change, Change::CancelRestore(_)) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
+        }
+        if let Change::CancelReverse(lu) = change
+            && self.clone(lu).delta.inherits_intent
+        {
+            // The flush of the Source failed.
+            return Ok(TransitionStage::Preparing(Extent(0)));
         }
         // What was allowed at the beginning may not be any more: a leg of the drain failed (R56).
         self.check_change(change)?;

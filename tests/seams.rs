@@ -178,3 +178,25 @@ fn what_a_failed_clone_took_over_is_durable_before_a_host_counts_on_it() {
     world.check_delta_maps();
     assert_eq!((world.delta(1), world.delta(2)), (vec![5], vec![5]));
 }
+
+/// R38: a Reverse Synchronization onto a Source that cannot be flushed any more is canceled all the same. What the Source
+/// may have lost stands in the Delta Map.
+#[test]
+fn a_source_that_cannot_be_flushed_does_not_keep_a_cancel() {
+    for map_per_clone in [false, true] {
+        let mut world = reversing(Profile { map_per_clone, ..VOLATILE }, 1, &[0]);
+        world.does(Ask::Pause);
+        world.write(at(5), 4);
+        world.finish_hosts();
+        world.choose(|io| if is_flush(io) && io.lu == 0 { Choice::FailDone(-5) } else { Choice::AsProfile });
+        let first = cancel(&world, 1);
+        assert!(
+            first == CLONE_GROUP_OK || cancel(&world, 1) == CLONE_GROUP_OK,
+            "the cancel fails with {first}"
+        );
+        world.check_delta_maps();
+        world.crash(false);
+        world.check_delta_maps();
+        assert_eq!(world.delta(1), [0, 5]);
+    }
+}
