@@ -77,8 +77,8 @@ impl Group<'_> {
         Some(slice.end)
     }
 
-    /// The Clone is not copied to the Source any more. Where a flush failed before, all intents are in its Delta Map by
-    /// now.
+    /// The Clone is not copied to the Source any more. Where a flush failed before, also in the drain, all intents are in
+    /// its Delta Map by now.
     pub(crate) fn leave_reverse(&mut self, lu: u32) {
         if !parts::CANCEL || !parts::REVERSE {
             return;

@@ -185,10 +185,11 @@ impl Group<'_> {
         if self.next_need(asked.extents).is_none() {
             return Verdict::Read(SOURCE);
         }
-        if self.config.redirect_reads && self.needs_all(asked.extents) {
+        let copied = self.may_change_source();
+        if (self.config.redirect_reads || !copied) && self.needs_all(asked.extents) {
             return Verdict::Read(restoring);
         }
-        Verdict::Wait(Why::Copy)
+        if copied { Verdict::Wait(Why::Copy) } else { Verdict::Finish(Err(Error::MetadataFailed)) }
     }
 
     /// Whether each of these extents still has to be copied.

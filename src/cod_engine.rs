@@ -14,7 +14,7 @@ use crate::request::{HostOperation, RequestStage, Why};
 impl Group<'_> {
     /// Begins to copy what this request waits for.
     pub(crate) fn start_cod(&mut self, request: u16) {
-        let Some(restoring) = self.restoring() else {
+        let Some(restoring) = self.restoring().filter(|_| self.may_change_source()) else {
             return;
         };
         let extents = self.requests[request].extents;

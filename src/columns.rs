@@ -28,6 +28,13 @@ impl Group<'_> {
         self.config.columns().saturating_sub(1)
     }
 
+    /// Whether copies may change the Source. Not while nobody knows what the superblock says: it may say that the copy
+    /// onto the Source is over, and then the columns of the other Clones must say all that it changed (R33, R72). One
+    /// column for all says it anyway.
+    pub(crate) fn may_change_source(&self) -> bool {
+        !self.superblock_unknown || !self.config.map_per_clone()
+    }
+
     /// Fills the columns of a page.
     pub(crate) fn add_columns(&self, image: &mut [u8], extents: ExtentRange) {
         if self.restoring().is_some() {

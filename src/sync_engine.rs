@@ -38,6 +38,7 @@ impl Group<'_> {
         self.state == GroupState::Ready
             && !self.record.paused
             && !self.is_prepared()
+            && self.may_change_source()
             && (!self.gate_closed || self.is_ending_reverse())
     }
 

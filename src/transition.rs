@@ -257,7 +257,13 @@ impl Group<'_> {
         if more && end.0 < self.geometry().extents() {
             return Ok(TransitionStage::Preparing(end));
         }
-        if change.holds_hosts() {
+        if let Change::CancelReverse(lu) = change
+            && self.took_intents_over(lu)
+        {
+            return Ok(TransitionStage::Preparing(Extent(0)));
+        }
+        // Everything is drained already if intents were taken over once more.
+        if change.holds_hosts() && !self.gate_closed {
             self.gate_closed = true;
             return Ok(TransitionStage::Draining);
         }
@@ -265,19 +271,30 @@ impl Group<'_> {
     }
 
     /// A Clone that failed may differ wherever a write intent was left, and, if it was never synchronized to the
-    /// end, wherever its copies were not written down as flushed (R52, R73).
-    fn inherit(&self, lu: u32, slice: ExtentRange) {
-        let clone = self.clone(lu);
+    /// end, wherever its copies were not written down as flushed (R52, R73). An intent may be one of other Clones, which
+    /// its own column never had: no host write may count on such a bit before its page is written (R1, N9).
+    fn inherit(&mut self, lu: u32, slice: ExtentRange) {
         let mut rest = slice;
         while let Some(first) = self.persistent.bits.next_set_in(rest) {
             rest.first = first;
             let end = self.persistent.bits.next_clear_in(rest).unwrap_or(rest.end);
-            clone.delta.bits.set_range(ExtentRange::new(first, end));
+            let run = ExtentRange::new(first, end);
+            if self.clone(lu).delta.bits.set_range(run) > 0 {
+                self.save_later(run);
+            }
             rest.first = end;
         }
+        let clone = self.clone(lu);
         if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
             clone.delta.bits.set_range(slice.intersection(unproven));
         }
+    }
+
+    /// The intents are in the Delta Map. Returns whether they are to be taken over once more, from the start.
+    fn took_intents_over(&mut self, lu: u32) -> bool {
+        let delta = &mut self.clone_mut(lu).delta;
+        delta.inherits_intent = core::mem::take(&mut delta.inherits_again);
+        delta.inherits_intent
     }
 
     /// Waits until no host I/O, no copy and no map page is under way. Held requests do not count: they
@@ -293,6 +310,16 @@ impl Group<'_> {
             || !self.persistent.is_clean();
         if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
+        }
+        if let Change::CancelReverse(lu) = change {
+            // A flush failed, perhaps in the drain: what either LU lost, or may lose, has to be known when the Clone is
+            // left.
+            let failed = self.lu(SOURCE).flush_failed;
+            let delta = &mut self.clone_mut(lu).delta;
+            delta.inherits_intent |= failed;
+            if delta.inherits_intent {
+                return Ok(TransitionStage::Preparing(Extent(0)));
+            }
         }
         Ok(self.begin_flush(change))
     }
@@ -325,7 +352,9 @@ impl Group<'_> {
             Change::StartRestore(clone) | Change::StartReverse(clone) => {
                 lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
-            Change::FinishReverse(clone) | Change::CancelReverse(clone) => lu == clone || lu == SOURCE,
+            Change::FinishReverse(clone) => lu == clone || lu == SOURCE,
+            // The Source is given up: if it cannot be flushed, all intents are differences.
+            Change::CancelReverse(clone) => lu == clone || lu == SOURCE && !self.lu(SOURCE).flush_failed,
             Change::FinishRestore(_) => lu == SOURCE,
             // As at a start (R34, N2).
             Change::Retarget(_, clone) if parts::CANCEL => lu == clone || lu == SOURCE,
@@ -354,6 +383,12 @@ impl Group<'_> {
                 Flushed::Failed(_) if parts::CANCEL && matches!(change, Change::CancelRestore(_)) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
+        }
+        if let Change::CancelReverse(lu) = change
+            && self.clone(lu).delta.inherits_intent
+        {
+            // The flush of the Source failed.
+            return Ok(TransitionStage::Preparing(Extent(0)));
         }
         // What was allowed at the beginning may not be any more: a leg of the drain failed (R56).
         self.check_change(change)?;
@@ -510,8 +545,7 @@ impl Group<'_> {
             Change::StartReverse(lu) => self.reverse_began(lu),
             Change::FinishReverse(lu) => self.reverse_is_over(lu),
             Change::Distrust(lu) => {
-                let delta = &mut self.clone_mut(lu).delta;
-                delta.inherits_intent = core::mem::take(&mut delta.inherits_again);
+                self.took_intents_over(lu);
             }
             Change::StartRestore(lu) => {
                 self.restart_copy(lu);

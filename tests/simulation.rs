@@ -1,5 +1,5 @@
-//! Random simulation of a whole array: hosts, synchronizations, fractures, Protected Restores, power losses
-//! and Recovery, in an order that a seed decides, against the model of what hosts may see.
+//! Random simulation of a whole array: hosts, synchronizations, fractures, Protected Restores and the ways out of them,
+//! Reverse Synchronizations, Verify, power losses and Recovery, in an order that a seed decides, against the model of what hosts may see.
 //!
 //! Replay one seed: `CLONE_GROUP_SEED=17 cargo test --test simulation`. More seeds: `CLONE_GROUP_SEEDS=20000`.
 
@@ -28,6 +28,11 @@ enum Step {
     Remove(usize),
     Pause,
     Resume,
+    Cancel(usize),
+    Retarget(usize),
+    Accept,
+    Verify(usize, bool),
+    StopVerify,
 }
 
 fn profile(rng: &mut fastrand::Rng) -> Profile {
@@ -125,7 +130,10 @@ impl Life {
         };
         if !busy {
             let fua = self.rng.usize(..4) == 0;
-            self.world.host(operation, lu, first, count, fua);
+            let invalid = lu == 0 && self.is_invalid();
+            let (_, status) = self.world.host(operation, lu, first, count, fua);
+            let refused = status == Some(CLONE_GROUP_ERR_SOURCE_INVALID);
+            assert!(refused || !invalid, "an invalid Source is served");
         }
     }
 
@@ -135,7 +143,16 @@ impl Life {
         }
         let clones = self.world.inner.borrow().profile.clones;
         let lu = self.rng.usize(1..=clones);
+        let info = self.world.info();
+        let onto_source = info.restoring_lu.max(info.reversing_lu) as usize;
+        let dice = self.rng.usize(..16);
         let step = match self.world.clone_info(lu).state {
+            _ if dice == 0 => Step::Verify(lu, self.rng.bool()),
+            _ if dice == 1 && self.rng.usize(..4) == 0 => Step::StopVerify,
+            _ if onto_source != 0 && dice < 5 => Step::Cancel(onto_source),
+            _ if info.restoring_lu != 0 && dice < 8 => Step::Retarget(lu),
+            _ if self.is_invalid() && dice < 8 => Step::Accept,
+            CLONE_GROUP_CLONE_SYNCHRONIZING if dice < 4 => Step::Cancel(lu),
             CLONE_GROUP_CLONE_ABSENT => Step::Add(lu),
             CLONE_GROUP_CLONE_OUT_OF_SYNC => Step::Synchronize(lu),
             CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu),
@@ -148,7 +165,7 @@ impl Life {
             _ if self.rng.bool() => Step::Pause,
             _ => Step::Resume,
         };
-        if let Step::Fracture(_) | Step::Restore(_) | Step::Reverse(_) = step {
+        if let Step::Fracture(_) | Step::Restore(_) | Step::Reverse(_) | Step::Cancel(_) = step {
             self.world.inner.borrow_mut().note_fracture();
         }
         let world = &self.world;
@@ -163,11 +180,23 @@ impl Life {
                 Step::Remove(lu) => clone_group_clone_remove(group, lu as u32, tag),
                 Step::Pause => clone_group_pause(group, tag),
                 Step::Resume => clone_group_resume(group, tag),
+                Step::Cancel(lu) => clone_group_cancel(group, lu as u32, tag),
+                Step::Retarget(lu) => clone_group_retarget(group, lu as u32, tag),
+                Step::Accept => clone_group_source_accept(group, tag),
+                Step::Verify(lu, mark) => {
+                    let flags = if mark { CLONE_GROUP_VERIFY_MARK } else { 0 };
+                    clone_group_verify(group, lu as u32, flags, tag)
+                }
+                Step::StopVerify => clone_group_verify_stop(group, tag),
             }
         });
         if let Ok(tag) = begun {
             self.pending = Some((step, tag));
         }
+    }
+
+    fn is_invalid(&self) -> bool {
+        self.world.info().conditions & CLONE_GROUP_CONDITION_SOURCE_INVALID != 0
     }
 
     /// What happened since the last turn?
@@ -207,9 +236,9 @@ impl Life {
         assert_eq!(recovered, CLONE_GROUP_OK, "Recovery failed");
         self.world.inner.borrow_mut().profile = Profile { faults: 0, metadata_faults: 0, ..profile };
         self.world.after_recovery();
-        self.world.check_lu_after_loss(0);
-        for lu in 1..=profile.clones {
-            if self.world.inner.borrow().usable[lu] {
+        for lu in 0..=profile.clones {
+            let served = if lu == 0 { !self.is_invalid() } else { self.world.inner.borrow().usable[lu] };
+            if served {
                 self.world.check_lu_after_loss(lu);
             }
         }
@@ -238,6 +267,13 @@ impl Life {
         self.world.settle();
         self.follow();
         let info = self.world.info();
+        if self.is_invalid() {
+            // SAFETY: a live group.
+            let accept = |group, tag| unsafe { clone_group_source_accept(group, tag) };
+            assert_eq!(self.world.run_operation(accept), CLONE_GROUP_OK);
+        }
+        let verifying = |lu| self.world.clone_info(lu).conditions & CLONE_GROUP_CONDITION_VERIFYING != 0;
+        assert!(!(1..=self.world.inner.borrow().profile.clones).any(verifying), "the Verify does not end");
         assert_eq!(info.restoring_lu, 0, "the restore does not end");
         assert_eq!(info.reversing_lu, 0, "the Reverse Synchronization does not end");
         for lu in 1..=self.world.inner.borrow().profile.clones {
@@ -253,6 +289,11 @@ impl Life {
         }
         self.world.check_lu_now(0);
         self.world.check_delta_maps();
+        {
+            let inner = self.world.inner.borrow();
+            let mismatched = inner.told.iter().any(|told| told.0 == CLONE_GROUP_EVENT_MISMATCH);
+            assert!(!mismatched || inner.fault_seen, "nothing failed, and Verify found a difference");
+        }
         // SAFETY: a live group.
         let close = |group, tag| unsafe { clone_group_close(group, tag) };
         assert_eq!(self.world.run_operation(close), CLONE_GROUP_OK);
