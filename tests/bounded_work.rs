@@ -77,7 +77,7 @@ fn program() -> Option<PathBuf> {
 fn no_call_does_more_because_the_lu_is_larger() {
     let Some(program) = program() else { return };
     // One column for all Clones, and one for each.
-    for (budget, flags) in [(1, 0), (8, CLONE_GROUP_CONFIG_MAP_PER_CLONE)] {
+    for (budget, flags) in [(8, 0), (1, CLONE_GROUP_CONFIG_MAP_PER_CLONE)] {
         let small = longest(&program, SMALL_EXTENTS, budget, flags);
         let large = longest(&program, LARGE_EXTENTS, budget, flags);
         for ((call, small), large) in CALLS.iter().zip(small).zip(large) {
