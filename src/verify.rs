@@ -38,8 +38,10 @@ use crate::transition::SLICE_EXTENTS;
 
 /// Mismatches that are kept by number.
 const FIRST_MAX: usize = 4;
-/// Steps of one search for an extent to compare: it bounds the work of a poll.
+/// Steps of one search for an extent to compare, where the maps take turns in standing in the way.
 const SEARCH_MAX: u32 = 64;
+/// Extents that are passed over for nothing: a longer way counts as a slice of the poll.
+const NEAR_EXTENTS: u64 = 1 << 10;
 
 /// How far a Verify is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -283,12 +285,13 @@ impl Group<'_> {
             && !self.restoring_delta().is_some_and(restored)
     }
 
-    /// The next extent to compare; the cursor stands on it. `None` if there is none, or none was found soon.
+    /// The next extent to compare; the cursor stands on it. `None` if there is none, or if it is for the next poll to go
+    /// on: long stretches that are not comparable are walked a slice at a time.
     fn next_comparable(&mut self) -> Option<Extent> {
         let end = self.geometry().extents();
         for _ in 0..SEARCH_MAX {
             let from = Extent(self.verify.cursor);
-            if from.0 >= end {
+            if from.0 >= end || !self.may_walk(0) {
                 return None;
             }
             let slice = Extent(from.0.saturating_add(SLICE_EXTENTS).min(end));
@@ -301,6 +304,9 @@ impl Group<'_> {
                 at = clear_in(&self.protected_restore.bits, at);
             }
             self.verify.cursor = at.0;
+            if at.0.saturating_sub(from.0) > NEAR_EXTENTS {
+                self.may_walk(1);
+            }
             if self.is_comparable(at) {
                 return Some(at);
             }

@@ -8,6 +8,7 @@
 #[path = "common/programs.rs"]
 mod programs;
 
+use ::clone_group::ffi::types::CLONE_GROUP_CONFIG_MAP_PER_CLONE;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +17,7 @@ const SMALL_EXTENTS: u64 = 1 << 17;
 const LARGE_EXTENTS: u64 = 1 << 19;
 /// One more level of the summary of a map, and the words that happen to lie on a boundary.
 const MAY_GROW_PERCENT: u64 = 10;
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 13] = [
     "counted_poll",
     "counted_step",
     "counted_operation",
@@ -26,10 +27,14 @@ const CALLS: [&str; 9] = [
     "counted_read",
     "counted_write",
     "counted_map_read",
+    "counted_verify",
+    "counted_verify_step",
+    "counted_cancel",
+    "counted_reverse",
 ];
 
 /// The instructions of the longest call of each function.
-fn longest(program: &Path, extents: u64, budget: u32) -> Vec<u64> {
+fn longest(program: &Path, extents: u64, budget: u32, flags: u32) -> Vec<u64> {
     let folder = programs::out().join(format!("callgrind-{extents}-{budget}"));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).expect("a folder");
@@ -39,7 +44,7 @@ fn longest(program: &Path, extents: u64, budget: u32) -> Vec<u64> {
     for call in CALLS.iter().chain(["counted_nothing"].iter()) {
         command.arg(format!("--dump-before={call}")).arg(format!("--dump-after={call}"));
     }
-    command.arg(program).arg(extents.to_string()).arg(budget.to_string());
+    command.arg(program).args([extents.to_string(), budget.to_string(), flags.to_string()]);
     programs::run(&format!("bounded_work-{extents}-{budget}"), command);
     let mut longest = vec![0; CALLS.len()];
     for file in fs::read_dir(&folder).expect("the folder") {
@@ -71,9 +76,10 @@ fn program() -> Option<PathBuf> {
 #[test]
 fn no_call_does_more_because_the_lu_is_larger() {
     let Some(program) = program() else { return };
-    for budget in [1, 8] {
-        let small = longest(&program, SMALL_EXTENTS, budget);
-        let large = longest(&program, LARGE_EXTENTS, budget);
+    // One column for all Clones, and one for each.
+    for (budget, flags) in [(8, 0), (1, CLONE_GROUP_CONFIG_MAP_PER_CLONE)] {
+        let small = longest(&program, SMALL_EXTENTS, budget, flags);
+        let large = longest(&program, LARGE_EXTENTS, budget, flags);
         for ((call, small), large) in CALLS.iter().zip(small).zip(large) {
             println!(
                 "budget {budget}, longest {call}: {small} instructions, with 4 times the extents {large}"

@@ -2,8 +2,10 @@
 // argv[1] extents through everything that walks maps: a first Synchronization, the
 // sweep of all write intents, Recovery of pages that are all damaged, a
 // Synchronization that inherits every intent, the repair of all metadata, the start
-// of a Protected Restore of everything, its Recovery, and Close. Polls have the
-// budget argv[2]. tests/bounded_work.rs runs it under callgrind, which counts the
+// of a Protected Restore of everything, its Recovery, a Verify that finds nothing to
+// compare, a cancel with all extents protected, a Reverse Synchronization that
+// distrusts every intent, and Close. Polls have the budget argv[2], and argv[3] are
+// the flags of the configuration. tests/bounded_work.rs runs it under callgrind, which counts the
 // instructions of each call.
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,7 @@ enum { BLOCK = 4096, EXTENT_BLOCKS = 16, UNIT = 4096 };
 static struct clone_group *group;
 static unsigned char *area, *workspace;
 static uint64_t area_bytes, workspace_bytes, extents;
-static uint32_t budget;
+static uint32_t budget, flags;
 static int32_t operation;
 static int flush_fails, persist_fails;
 static char payload[BLOCK];
@@ -102,6 +104,31 @@ COUNTED int32_t counted_restore(void)
     return clone_group_protected_restore(group, 1, 7);
 }
 
+// Steps of Verify apart from those that sweep, which are longer.
+COUNTED int32_t counted_verify_step(void);
+COUNTED int32_t counted_verify_step(void)
+{
+    return clone_group_sync_step(group, 8 * 64);
+}
+
+COUNTED int32_t counted_verify(void);
+COUNTED int32_t counted_verify(void)
+{
+    return clone_group_verify(group, 1, 0, 7);
+}
+
+COUNTED int32_t counted_cancel(void);
+COUNTED int32_t counted_cancel(void)
+{
+    return clone_group_cancel(group, 1, 7);
+}
+
+COUNTED int32_t counted_reverse(void);
+COUNTED int32_t counted_reverse(void)
+{
+    return clone_group_reverse_synchronize(group, 1, 7);
+}
+
 COUNTED int32_t counted_read(uint64_t extent);
 COUNTED int32_t counted_read(uint64_t extent)
 {
@@ -128,6 +155,7 @@ static void open_group(void)
 
     clone_group_config_init(&config, sizeof config);
     config.lu_blocks = extents * EXTENT_BLOCKS;
+    config.flags = flags;
     config.block_bytes = BLOCK;
     config.extent_blocks = EXTENT_BLOCKS;
     config.copies_max = 2;
@@ -206,11 +234,53 @@ static void damage_pages_and_recover(void)
     CHECK(clone_1().extents_left == extents);
 }
 
+// Everything differs: nothing is to be compared, and that takes polls.
+static void verify_nothing(void)
+{
+    CHECK(finish(counted_verify()) == CLONE_GROUP_OK);
+    while (counted_verify_step() != CLONE_GROUP_OK) {
+    }
+    CHECK(clone_1().verify_extents_left == 0);
+}
+
+// Hosts replaced all but one extent. That is one request, whose work is its own and
+// is not counted; to take all of it into the Delta Map is not.
+static void cancel_with_all_protected(void)
+{
+    CHECK(finish(counted_restore()) == CLONE_GROUP_OK);
+    (void)clone_group_host_write(group, 0, 0, (extents - 1) * EXTENT_BLOCKS, payload, 0, 1);
+    while (clone_group_cod_poll(group, 64) != CLONE_GROUP_OK) {
+    }
+    CHECK(clone_1().extents_left == 1);
+    counted_nothing();
+    CHECK(finish(counted_cancel()) == CLONE_GROUP_OK);
+    CHECK(clone_1().extents_left == extents);
+    CHECK(finish(counted_operation(clone_group_source_accept)) == CLONE_GROUP_OK);
+}
+
+// A flush fails before anything was copied back: what carries an intent, which is
+// everything, is looked at again.
+static void reverse_with_distrust(void)
+{
+    CHECK(finish(counted_reverse()) == CLONE_GROUP_OK);
+    CHECK(counted_step() >= 0);
+    flush_fails = 1;
+    (void)clone_group_host_flush(group, 0, 1);
+    settle();
+    flush_fails = 0;
+    CHECK(finish(counted_operation(clone_group_resume)) == CLONE_GROUP_OK);
+    while (counted_step() != CLONE_GROUP_OK) {
+    }
+    CHECK(clone_1().state == CLONE_GROUP_CLONE_SYNCHRONIZED);
+    CHECK(finish(clone_group_fracture(group, 1, NULL, 0, 7)) == CLONE_GROUP_OK);
+}
+
 int main(int argc, char **argv)
 {
-    CHECK(argc == 3);
+    CHECK(argc == 4);
     extents = strtoull(argv[1], NULL, 10);
     budget = (uint32_t)strtoul(argv[2], NULL, 10);
+    flags = (uint32_t)strtoul(argv[3], NULL, 10);
     open_group();
     CHECK(finish(clone_group_format(group, 0, 7)) == CLONE_GROUP_OK);
     CHECK(finish(clone_group_clone_add(group, 1, 7)) == CLONE_GROUP_OK);
@@ -242,6 +312,11 @@ int main(int argc, char **argv)
     while (counted_step() != CLONE_GROUP_OK) {
     }
     CHECK(clone_1().state == CLONE_GROUP_CLONE_FRACTURED);
+
+    damage_pages_and_recover();
+    verify_nothing();
+    cancel_with_all_protected();
+    reverse_with_distrust();
 
     // Everything differs; the mirror fails, and inherits every intent.
     damage_pages_and_recover();
