@@ -725,10 +725,11 @@ struct clone_group_clone_info {
     // What clone_group_fracture() was given.
     uint8_t label[64];
     // Extents that were to be copied when the copy that runs began, or was
-    // resumed by Recovery; 0 if none runs.
+    // resumed by Recovery; 0 if none runs, or without the part `queries`.
     uint64_t extents_to_copy;
     // How long the copy has been running, in nanoseconds, up to the last poll; how
-    // long the last one took if none runs; 0 without a clock.
+    // long the last one took if none runs; 0 without a clock, or without the part
+    // `queries`.
     uint64_t copy_time_ns;
     // Those of `extents_copied` that were equal already, so that nothing was
     // written (CLONE_GROUP_CONFIG_SKIP_EQUAL).

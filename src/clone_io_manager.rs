@@ -10,6 +10,7 @@ use crate::error::{self, Error};
 use crate::geometry::{BlockRange, Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::io::{Io, IoOffer, IoOperation, Purpose};
+use crate::parts;
 use crate::request::{HostOperation, HostRequest, Request, RequestStage, Why};
 use crate::statistics::add;
 
@@ -448,7 +449,7 @@ impl Group<'_> {
         let now_ns = self.now_ns;
         let waiting = &mut self.requests[request];
         waiting.stage = RequestStage::Waiting(why);
-        let queued = matches!(why, Why::Copy | Why::CopyFlush) && !waiting.queued;
+        let queued = parts::QUERIES && matches!(why, Why::Copy | Why::CopyFlush) && !waiting.queued;
         if queued {
             waiting.queued = true;
             waiting.queued_at_ns = now_ns;
@@ -557,7 +558,7 @@ impl Group<'_> {
             return;
         }
         self.queue.remove(&mut self.requests, request);
-        if self.requests[request].queued {
+        if parts::QUERIES && self.requests[request].queued {
             let waited = self.now_ns.saturating_sub(self.requests[request].queued_at_ns);
             self.statistics.cod_wait_ns_max = self.statistics.cod_wait_ns_max.max(waited);
             add(&mut self.statistics.cod_wait_ns_total, waited);

@@ -9,6 +9,7 @@ use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, index};
 use crate::group::{Group, GroupState};
 use crate::lu::{LuCounters, LuFlags};
+use crate::parts;
 use crate::statistics::Statistics;
 use crate::transition::Change;
 use crate::verify::VerifyInfo;
@@ -106,8 +107,8 @@ impl Group<'_> {
         let inherited = if clone.delta.inherits_intent { inherited } else { 0 };
         let left = own.wrapping_add(restored).wrapping_add(inherited).min(self.geometry().extents());
         let absent = clone.record.state == CloneState::Absent;
-        let copies = clone.state() == CloneState::Restoring
-            || clone.state().shares_writes() && clone.state() != CloneState::Synchronized;
+        let mirrors = clone.state().shares_writes() && clone.state() != CloneState::Synchronized;
+        let copies = parts::QUERIES && (clone.state() == CloneState::Restoring || mirrors);
         Ok(CloneInfo {
             record: clone.record,
             stalled: clone.stalled,

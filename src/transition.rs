@@ -121,6 +121,9 @@ pub struct Transition {
     pub tag: Option<u64>,
 }
 
+/// Both parts that the cancel of a Reverse Synchronization needs.
+const CANCEL_REVERSE: bool = parts::CANCEL && parts::REVERSE;
+
 /// Extents of a map that one step of a walk handles: it bounds the work of a poll.
 pub const SLICE_EXTENTS: u64 = 1 << 14;
 
@@ -147,7 +150,7 @@ impl Change {
 impl Change {
     /// Whether P goes into the Delta Map of the Clone that it leaves (R38).
     fn leaves_protected(self) -> bool {
-        matches!(self, Change::CancelRestore(_) | Change::Retarget(..))
+        parts::CANCEL && matches!(self, Change::CancelRestore(_) | Change::Retarget(..))
     }
 }
 
@@ -248,7 +251,7 @@ impl Group<'_> {
                 self.inherit(lu, slice);
                 true
             }
-            Change::CancelReverse(lu) if parts::REVERSE && self.clone(lu).delta.inherits_intent => {
+            Change::CancelReverse(lu) if CANCEL_REVERSE && self.clone(lu).delta.inherits_intent => {
                 self.inherit(lu, slice);
                 true
             }
@@ -257,7 +260,7 @@ impl Group<'_> {
         if more && end.0 < self.geometry().extents() {
             return Ok(TransitionStage::Preparing(end));
         }
-        if let Change::CancelReverse(lu) = change
+        if let (true, Change::CancelReverse(lu)) = (CANCEL_REVERSE, change)
             && self.took_intents_over(lu)
         {
             return Ok(TransitionStage::Preparing(Extent(0)));
@@ -311,7 +314,7 @@ impl Group<'_> {
         if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
         }
-        if let Change::CancelReverse(lu) = change {
+        if let (true, Change::CancelReverse(lu)) = (CANCEL_REVERSE, change) {
             // A flush failed, perhaps in the drain: what either LU lost, or may lose, has to be known when the Clone is
             // left.
             let failed = self.lu(SOURCE).flush_failed;
@@ -352,9 +355,11 @@ impl Group<'_> {
             Change::StartRestore(clone) | Change::StartReverse(clone) => {
                 lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
             }
-            Change::FinishReverse(clone) => lu == clone || lu == SOURCE,
+            Change::FinishReverse(clone) if parts::REVERSE => lu == clone || lu == SOURCE,
             // The Source is given up: if it cannot be flushed, all intents are differences.
-            Change::CancelReverse(clone) => lu == clone || lu == SOURCE && !self.lu(SOURCE).flush_failed,
+            Change::CancelReverse(clone) if CANCEL_REVERSE => {
+                lu == clone || lu == SOURCE && !self.lu(SOURCE).flush_failed
+            }
             Change::FinishRestore(_) => lu == SOURCE,
             // As at a start (R34, N2).
             Change::Retarget(_, clone) if parts::CANCEL => lu == clone || lu == SOURCE,
@@ -384,7 +389,7 @@ impl Group<'_> {
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
         }
-        if let Change::CancelReverse(lu) = change
+        if let (true, Change::CancelReverse(lu)) = (CANCEL_REVERSE, change)
             && self.clone(lu).delta.inherits_intent
         {
             // The flush of the Source failed.
@@ -495,11 +500,7 @@ impl Group<'_> {
     /// Memory says what the superblock says.
     #[cfg_attr(not(feature = "std"), inline(never))]
     fn apply(&mut self, change: Change) {
-        if let Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu) = change {
-            let now_ns = self.now_ns;
-            let clone = self.clone_mut(lu);
-            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns);
-        }
+        self.note_copy_time(change);
         self.note_resolution(change);
         self.record = self.group_after(change);
         for lu in 1..self.config.lus() {
@@ -611,8 +612,23 @@ impl Group<'_> {
         clone.restart_pass();
         clone.copied = 0;
         clone.skipped = 0;
-        clone.copy_total = clone.delta.bits.count();
-        clone.copy_began_ns = now_ns;
-        clone.copy_took_ns = 0;
+        if parts::QUERIES {
+            clone.copy_total = clone.delta.bits.count();
+            clone.copy_began_ns = now_ns;
+            clone.copy_took_ns = 0;
+        }
+    }
+
+    /// A copy is over with this change: how long did it take?
+    fn note_copy_time(&mut self, change: Change) {
+        let (Change::Synchronized(lu) | Change::FinishRestore(lu) | Change::FinishReverse(lu)) = change
+        else {
+            return;
+        };
+        if parts::QUERIES {
+            let now_ns = self.now_ns;
+            let clone = self.clone_mut(lu);
+            clone.copy_took_ns = now_ns.saturating_sub(clone.copy_began_ns);
+        }
     }
 }

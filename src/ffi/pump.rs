@@ -121,6 +121,8 @@ fn report(group: &mut Group<'_>, finished: Option<Finished>, buffers: &mut Buffe
 }
 
 /// Offers an I/O to the controller.
+// Kept apart: what it needs on the stack is not there while the group works.
+#[cfg_attr(not(feature = "std"), inline(never))]
 fn call(handle: &Handle, offer: &IoOffer) -> i32 {
     let buffers = handle.buffers();
     let buffer: *mut c_void = match offer.io.buffer {
@@ -156,6 +158,7 @@ fn done(handle: &Handle, tag: u64, status: i32) {
     }
 }
 
+#[cfg_attr(not(feature = "std"), inline(never))]
 fn tell(handle: &Handle, event: &crate::event::Event) {
     let ops = handle.ops();
     let (event, level) = structs::event(event);

@@ -588,10 +588,11 @@ pub struct clone_group_clone_info {
     /// What clone_group_fracture() was given.
     pub label: [u8; 64],
     /// Extents that were to be copied when the copy that runs began, or was
-    /// resumed by Recovery; 0 if none runs.
+    /// resumed by Recovery; 0 if none runs, or without the part `queries`.
     pub extents_to_copy: u64,
     /// How long the copy has been running, in nanoseconds, up to the last poll; how
-    /// long the last one took if none runs; 0 without a clock.
+    /// long the last one took if none runs; 0 without a clock, or without the part
+    /// `queries`.
     pub copy_time_ns: u64,
     /// Those of `extents_copied` that were equal already, so that nothing was
     /// written (CLONE_GROUP_CONFIG_SKIP_EQUAL).
