@@ -17,8 +17,11 @@ const SMALL_EXTENTS: u64 = 1 << 17;
 const LARGE_EXTENTS: u64 = 1 << 19;
 /// One more level of the summary of a map, and the words that happen to lie on a boundary.
 const MAY_GROW_PERCENT: u64 = 10;
-const CALLS: [&str; 13] = [
+const CALLS: [&str; 16] = [
     "counted_poll",
+    "counted_sweeping",
+    "counted_giving_up",
+    "counted_distrusting",
     "counted_step",
     "counted_operation",
     "counted_recover",
