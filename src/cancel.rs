@@ -53,26 +53,18 @@ impl Group<'_> {
         }
     }
 
-    /// Moves the next slice of P into the Delta Map of the Clone that the change leaves. Returns where to go on, or
-    /// `None` when P is empty.
-    pub(crate) fn leave_protected(&self, change: Change, from: Extent) -> Option<Extent> {
-        if !parts::CANCEL {
-            return None;
-        }
-        let (Change::CancelRestore(lu) | Change::Retarget(lu, _)) = change else {
-            return None;
-        };
+    /// Moves the next slice of P into the Delta Map of the Clone that is left. Returns where to go on, or `None` when P
+    /// is empty.
+    pub(crate) fn leave_protected(&self, lu: u32, from: Extent) -> Option<Extent> {
         let protected = &self.protected_restore.bits;
         let first = protected.next_set(from)?;
         let all = self.geometry().all_extents();
         let slice = ExtentRange::new(first, Extent(first.0.saturating_add(SLICE_EXTENTS).min(all.end.0)));
         let mut rest = slice;
-        while let Some(first) = protected.next_set_in(rest) {
-            let end = protected.next_clear_in(ExtentRange::new(first, slice.end)).unwrap_or(slice.end);
-            let run = ExtentRange::new(first, end);
+        while let Some(run) = protected.next_run_in(rest) {
             self.clone(lu).delta.bits.set_range(run);
             protected.clear_range(run);
-            rest.first = end;
+            rest.first = run.end;
         }
         Some(slice.end)
     }

@@ -239,6 +239,13 @@ impl<'a> ExtentMap<'a> {
         })
     }
 
+    /// The first run of set extents in the range, cut at its end.
+    pub fn next_run_in(&self, range: ExtentRange) -> Option<ExtentRange> {
+        let first = self.next_set_in(range)?;
+        let end = self.next_clear_in(ExtentRange::new(first, range.end)).unwrap_or(range.end);
+        Some(ExtentRange::new(first, end))
+    }
+
     /// Whether every extent of the range is set: true if it has none, false if one is behind the
     /// end.
     pub fn all_set(&self, range: ExtentRange) -> bool {

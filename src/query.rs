@@ -211,9 +211,8 @@ fn fill(extents: ExtentRange, range: ExtentRange, bytes: &mut [u8]) {
 /// Sets the bits that the map has in this range.
 fn export(map: &ExtentMap<'_>, range: ExtentRange, bytes: &mut [u8]) {
     let mut rest = range;
-    while let Some(extent) = map.next_set_in(rest) {
-        let end = map.next_clear_in(ExtentRange::new(extent, range.end)).unwrap_or(range.end);
-        fill(ExtentRange::new(extent, end), range, bytes);
-        rest.first = end;
+    while let Some(run) = map.next_run_in(rest) {
+        fill(run, range, bytes);
+        rest.first = run.end;
     }
 }

@@ -145,12 +145,13 @@ impl Change {
                 | Change::Retarget(..)
         )
     }
-}
 
-impl Change {
-    /// Whether P goes into the Delta Map of the Clone that it leaves (R38).
-    fn leaves_protected(self) -> bool {
-        parts::CANCEL && matches!(self, Change::CancelRestore(_) | Change::Retarget(..))
+    /// The Clone that is not restored from any more, and whose Delta Map P goes into (R38).
+    fn leaves_protected(self) -> Option<u32> {
+        match self {
+            Change::CancelRestore(lu) | Change::Retarget(lu, _) if parts::CANCEL => Some(lu),
+            _ => None,
+        }
     }
 }
 
@@ -193,12 +194,12 @@ impl Group<'_> {
 
     /// The superblock is durable: memory follows, the maps first.
     fn committed(&mut self, transition: Transition, from: Extent) {
-        if transition.change.leaves_protected() && !self.may_walk(1) {
-            let stage = TransitionStage::Applying(from);
-            self.activity = Activity::Transition(Transition { stage, ..transition });
-            return;
-        }
-        if let Some(next) = self.leave_protected(transition.change, from) {
+        let next = match transition.change.leaves_protected() {
+            Some(_) if !self.may_walk(1) => Some(from),
+            Some(lu) => self.leave_protected(lu, from),
+            None => None,
+        };
+        if let Some(next) = next {
             let stage = TransitionStage::Applying(next);
             self.activity = Activity::Transition(Transition { stage, ..transition });
             return;
@@ -243,15 +244,9 @@ impl Group<'_> {
                 self.clone(lu).delta.bits.set_range(slice);
                 true
             }
-            Change::Synchronize(lu) if self.clone(lu).delta.inherits_intent => {
-                self.inherit(lu, slice);
-                true
-            }
-            Change::Distrust(lu) => {
-                self.inherit(lu, slice);
-                true
-            }
-            Change::CancelReverse(lu) if CANCEL_REVERSE && self.clone(lu).delta.inherits_intent => {
+            Change::Synchronize(lu) | Change::Distrust(lu) | Change::CancelReverse(lu)
+                if self.clone(lu).delta.inherits_intent =>
+            {
                 self.inherit(lu, slice);
                 true
             }
@@ -278,14 +273,11 @@ impl Group<'_> {
     /// its own column never had: no host write may count on such a bit before its page is written (R1, N9).
     fn inherit(&mut self, lu: u32, slice: ExtentRange) {
         let mut rest = slice;
-        while let Some(first) = self.persistent.bits.next_set_in(rest) {
-            rest.first = first;
-            let end = self.persistent.bits.next_clear_in(rest).unwrap_or(rest.end);
-            let run = ExtentRange::new(first, end);
+        while let Some(run) = self.persistent.bits.next_run_in(rest) {
             if self.clone(lu).delta.bits.set_range(run) > 0 {
                 self.save_later(run);
             }
-            rest.first = end;
+            rest.first = run.end;
         }
         let clone = self.clone(lu);
         if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
