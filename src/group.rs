@@ -465,28 +465,38 @@ impl<'a> Group<'a> {
     /// What the callback of an offered I/O returned.
     pub fn returned(&mut self, slot: u16, result: i32, buffers: &mut dyn MetadataBuffers) {
         let early = self.ios[slot].stage == IoStage::Early;
-        match result {
-            error::PENDING if early => self.take_completion(slot, buffers),
-            error::PENDING => self.ios[slot].stage = IoStage::Pending,
+        let over = match result {
+            error::PENDING if early => self.take_completion(slot),
+            error::PENDING => {
+                self.ios[slot].stage = IoStage::Pending;
+                None
+            }
             error::RETRY if !early && self.completions.retire(slot) => {
                 self.ios[slot].stage = IoStage::Ready;
                 self.retry.push(slot);
+                None
             }
-            result => {
-                let status = self.checked(slot, result);
-                let io = self.ios[slot];
-                if early || !self.completions.retire(slot) {
-                    // Ended twice: by its callback and by a completion. The callback counts.
-                    self.ios[slot].stage = IoStage::Discarding;
-                    if early {
-                        self.discard(slot);
-                    }
-                } else {
-                    self.free_io(slot);
-                }
-                self.io_over(io, status, buffers);
-            }
+            result => Some(self.ended_by_callback(slot, result)),
+        };
+        if let Some((io, status)) = over {
+            self.io_over(io, status, buffers);
         }
+    }
+
+    fn ended_by_callback(&mut self, slot: u16, result: i32) -> (Io, i32) {
+        let status = self.checked(slot, result);
+        let io = self.ios[slot];
+        let early = io.stage == IoStage::Early;
+        if early || !self.completions.retire(slot) {
+            // Ended twice: by its callback and by a completion. The callback counts.
+            self.ios[slot].stage = IoStage::Discarding;
+            if early {
+                self.discard(slot);
+            }
+        } else {
+            self.free_io(slot);
+        }
+        (io, status)
     }
 
     /// Takes in everything that was completed so far.
@@ -495,21 +505,23 @@ impl<'a> Group<'a> {
         while let Some(slot) = self.completions.next_arrived(from) {
             from = slot;
             match self.ios[slot].stage {
-                IoStage::Pending => self.take_completion(slot, buffers),
+                IoStage::Pending => {
+                    if let Some((io, status)) = self.take_completion(slot) {
+                        self.io_over(io, status, buffers);
+                    }
+                }
                 IoStage::Discarding => self.discard(slot),
                 _ => self.ios[slot].stage = IoStage::Early,
             }
         }
     }
 
-    fn take_completion(&mut self, slot: u16, buffers: &mut dyn MetadataBuffers) {
-        let Some(result) = self.completions.take(slot) else {
-            return;
-        };
+    fn take_completion(&mut self, slot: u16) -> Option<(Io, i32)> {
+        let result = self.completions.take(slot)?;
         let status = self.checked(slot, result);
         let io = self.ios[slot];
         self.free_io(slot);
-        self.io_over(io, status, buffers);
+        Some((io, status))
     }
 
     fn discard(&mut self, slot: u16) {
@@ -578,21 +590,19 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Moves what can move, and says what the driver is to do next.
-    pub fn next_action(&mut self, buffers: &mut dyn MetadataBuffers) -> Option<Action> {
+    /// Takes in what was completed, and moves what can move unless the controller has to be told something first.
+    pub fn work(&mut self, buffers: &mut dyn MetadataBuffers) {
         self.drain_completions(buffers);
-        if let Some(notice) = self.next_notice() {
-            return Some(notice);
+        if self.notices.is_empty() && self.events_lost == 0 {
+            self.advance(buffers);
         }
-        self.advance(buffers);
-        if let Some(notice) = self.next_notice() {
-            return Some(notice);
-        }
-        if let Some(comparison) = self.take_comparison() {
-            return Some(comparison);
-        }
-        let slot = self.ready.pop()?;
-        Some(Action::Io(self.offer(slot)))
+    }
+
+    /// What the driver is to do next, if anything.
+    // Apart from the work: the deepest stack does not hold the action as well.
+    pub fn next_action(&mut self) -> Option<Action> {
+        let told = self.next_notice().or_else(|| self.take_comparison());
+        told.or_else(|| self.ready.pop().map(|slot| Action::Io(self.offer(slot))))
     }
 
     fn next_notice(&mut self) -> Option<Action> {

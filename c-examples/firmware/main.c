@@ -11,6 +11,7 @@
 //   stack BYTES FUNCTION  how deep a call goes, without its callbacks
 
 #include "array.h"
+#include "parts.h"
 #include "stack.h"
 
 // An RTOS may well have one of these: the library's must give way.
@@ -315,6 +316,9 @@ int firmware_main(void)
     CHECK(recover() == 7);
     life(0);
     life(1);
+    for (array.is_late = 0; array.is_late < 2; array.is_late++) {
+        parts_life();
+    }
     CHECK((array.log_lines > 0) == array.has_texts);
     print_workspace("1 TiB, extents of 64 KiB", 1, 128);
     print_workspace("16 TiB, extents of 64 KiB", 16, 128);

@@ -2,7 +2,7 @@
 
 #include "stack.h"
 
-enum { FUNCTIONS_MAX = 32 };
+enum { FUNCTIONS_MAX = 48 };
 #define PAINT 0x5EA1ED1Fu
 
 struct depth {

@@ -48,10 +48,14 @@ impl Handle {
 
     /// Calls `work` with the lock held. It must not call the controller.
     pub(super) fn locked<R>(&self, work: impl FnOnce(&mut Group<'static>) -> R) -> R {
-        let _critical = Critical::enter(&self.ops);
-        let mut group = self.group.lock();
-        let _mark = PoisonMark { poisoned: &self.poisoned };
-        work(&mut group)
+        work(&mut self.lock().group)
+    }
+
+    /// Takes the lock. Whoever holds it must not call the controller.
+    pub(super) fn lock(&self) -> Locked<'_> {
+        let critical = Critical::enter(&self.ops);
+        let group = self.group.lock();
+        Locked { _mark: PoisonMark { poisoned: &self.poisoned }, group, _critical: critical }
     }
 
     /// Tells a sleeping controller that there is work for a poll.
@@ -107,6 +111,15 @@ impl Drop for Critical<'_> {
             unsafe { leave(self.ops.context) };
         }
     }
+}
+
+/// A group whose lock is held, until it is dropped.
+pub(super) struct Locked<'a> {
+    // Dropped in this order: a panic is noted before the lock is released.
+    _mark: PoisonMark<'a>,
+    /// The group.
+    pub(super) group: spin::MutexGuard<'a, &'static mut Group<'static>>,
+    _critical: Critical<'a>,
 }
 
 /// Poisons the group if a panic unwinds past it, before the lock is released.

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use super::handle::Handle;
+use super::handle::{Handle, Locked};
 use super::structs;
 use super::types::*;
 use super::workspace::Buffers;
@@ -75,37 +75,49 @@ pub(super) fn poll(handle: &Handle, callbacks: u32, extents: u32) -> Result<i32,
         group.set_time(now_ns);
         group.begin_poll(extents);
     });
-    let mut finished: Option<Finished> = None;
-    let mut at_rest = false;
+    let mut next = Some(Finished::Nothing);
     for _ in 0..callbacks {
-        let action = handle.locked(|group| {
-            report(group, finished.take(), &mut buffers);
-            group.next_action(&mut buffers)
-        });
-        match action {
-            None => {
-                at_rest = true;
-                break;
-            }
-            Some(Action::Io(offer)) => finished = Some(Finished::Io(offer.slot, call(handle, &offer))),
-            Some(Action::Compare { copy, length }) => {
-                // SAFETY: the copy waits for this comparison, so none of its I/Os is under way.
-                let equal = parts::VERIFY && unsafe { buffers.halves_equal(copy, length.0) };
-                finished = Some(Finished::Comparison(copy, equal));
-            }
-            Some(Action::Done { tag, status }) => done(handle, tag, status),
-            Some(Action::Event(event)) => tell(handle, &event),
-        }
+        let Some(finished) = next else {
+            break;
+        };
+        let mut locked = handle.lock();
+        report(&mut locked.group, finished, &mut buffers);
+        locked.group.work(&mut buffers);
+        next = act(handle, locked);
     }
-    Ok(handle.locked(|group| {
-        report(group, finished.take(), &mut buffers);
+    Ok(handle.locked(|group| match next {
+        None => group.outcome(),
         // A poll that used up its budget did not see whether anything is left.
-        if at_rest { group.outcome() } else { CLONE_GROUP_MORE }
+        Some(finished) => {
+            report(group, finished, &mut buffers);
+            CLONE_GROUP_MORE
+        }
     }))
+}
+
+/// Does what the group wants next, without the lock. `None` if there is nothing.
+// Kept apart: what it needs on the stack is not there while the group works.
+#[cfg_attr(not(feature = "std"), inline(never))]
+fn act(handle: &Handle, mut locked: Locked<'_>) -> Option<Finished> {
+    let action = locked.group.next_action();
+    drop(locked);
+    match action? {
+        Action::Io(offer) => return Some(Finished::Io(offer.slot, call(handle, &offer))),
+        Action::Compare { copy, length } => {
+            // SAFETY: the copy waits for this comparison, so none of its I/Os is under way.
+            let equal = parts::VERIFY && unsafe { handle.buffers().halves_equal(copy, length.0) };
+            return Some(Finished::Comparison(copy, equal));
+        }
+        Action::Done { tag, status } => done(handle, tag, status),
+        Action::Event(event) => tell(handle, &event),
+    }
+    Some(Finished::Nothing)
 }
 
 /// What a poll did without the lock.
 enum Finished {
+    /// Nothing that the group waits for.
+    Nothing,
     /// The callback of the I/O in this slot returned.
     Io(u16, i32),
     /// The halves of the buffer of this copy were compared.
@@ -114,11 +126,11 @@ enum Finished {
 
 // Inlined: this is the way to the deepest stack, and a frame of its own costs 160 bytes on s390x.
 #[inline(always)]
-fn report(group: &mut Group<'_>, finished: Option<Finished>, buffers: &mut Buffers) {
+fn report(group: &mut Group<'_>, finished: Finished, buffers: &mut Buffers) {
     match finished {
-        None => {}
-        Some(Finished::Io(slot, result)) => group.returned(slot, result, buffers),
-        Some(Finished::Comparison(copy, equal)) => group.compared(copy, equal),
+        Finished::Nothing => {}
+        Finished::Io(slot, result) => group.returned(slot, result, buffers),
+        Finished::Comparison(copy, equal) => group.compared(copy, equal),
     }
 }
 
