@@ -4,7 +4,9 @@
 #![allow(dead_code)]
 
 pub mod device;
+pub mod history;
 pub mod model;
 pub mod pages;
 pub mod stage;
+pub mod wing_gong;
 pub mod world;

@@ -1,0 +1,146 @@
+//! The callbacks that the library calls.
+
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::types::*;
+
+use super::controller::{Choice, Held, fetch};
+use super::trace::{describe, trace};
+use super::{Inner, TAG_OPERATION, World};
+
+pub type IoCallback = unsafe extern "C" fn(*mut c_void, *const clone_group_io) -> i32;
+
+thread_local! {
+    /// A check inside a callback failed. The panic may not cross the C boundary; the driver goes on with it.
+    static VIOLATED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn caught<R>(failed: R, check: impl FnOnce() -> R) -> R {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(check)).unwrap_or_else(|_| {
+        VIOLATED.set(true);
+        failed
+    })
+}
+
+pub(super) fn no_violation<R>(result: R) -> R {
+    assert!(!VIOLATED.take(), "a check inside a callback failed");
+    result
+}
+
+/// Every I/O callback.
+pub(super) unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone_group_io) -> i32 {
+    // SAFETY: the world that was given as context, and an I/O that is valid during the call.
+    let (world, io) = unsafe { (&*context.cast::<World>(), *io) };
+    caught(-5, || submit(world, io))
+}
+
+fn submit(world: &World, io: clone_group_io) -> i32 {
+    // The event that a restore is over may be on its way still.
+    let restoring = world.info().restoring_lu != 0;
+    let clones = world.inner.borrow().profile.clones;
+    let states: Vec<u32> =
+        (0..=clones).map(|lu| if lu == 0 { 0 } else { world.clone_info(lu).state }).collect();
+    let inner = &mut *world.inner.borrow_mut();
+    inner.steps += 1;
+    if inner.rng.u32(..256) < inner.profile.retry {
+        return CLONE_GROUP_RETRY;
+    }
+    let choice = match inner.choose.as_mut() {
+        Some(choose) => choose(&io),
+        None => Choice::AsProfile,
+    };
+    if choice == Choice::Retry {
+        return CLONE_GROUP_RETRY;
+    }
+    inner.log.push(io);
+    trace(|| format!("submit {}", describe(&io)));
+    inner.check_submission(&io, restoring, &states);
+    inner.submissions.push((io.operation, io.lu, io.flags));
+    let count = io.block_count as usize;
+    let values = match io.operation {
+        CLONE_GROUP_IO_WRITE => fetch(&io),
+        CLONE_GROUP_IO_WRITE_ZEROES | CLONE_GROUP_IO_DISCARD => vec![0; count],
+        CLONE_GROUP_IO_COPY => {
+            let first = io.first_block as usize;
+            inner.devices[io.source_lu as usize].now[first..first + count].to_vec()
+        }
+        _ => Vec::new(),
+    };
+    let bytes = if io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
+        // SAFETY: the library's buffer of this length.
+        unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), io.length_bytes as usize).to_vec() }
+    } else {
+        Vec::new()
+    };
+    let sealed =
+        if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
+    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal() };
+    let off = inner.steps >= inner.power_fails_at;
+    match choice {
+        Choice::Now | Choice::Fail(_) | Choice::FailDone(_) if !off => {
+            return inner.perform_choice(&held, choice);
+        }
+        Choice::Early => {
+            let status = inner.perform(&held);
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(world.group(), io.id, status) }, CLONE_GROUP_OK);
+            return CLONE_GROUP_PENDING;
+        }
+        Choice::Hold => {
+            inner.held.push(held);
+            return CLONE_GROUP_PENDING;
+        }
+        _ => {}
+    }
+    if !off && inner.rng.u32(..256) < inner.profile.immediate {
+        return inner.perform(&held);
+    }
+    inner.held.push(held);
+    CLONE_GROUP_PENDING
+}
+
+pub(super) unsafe extern "C" fn done(context: *mut c_void, tag: u64, status: i32) {
+    // SAFETY: the world that was given as context.
+    let world = unsafe { &*context.cast::<World>() };
+    caught((), || {
+        let inner = &mut *world.inner.borrow_mut();
+        if tag >= TAG_OPERATION {
+            assert!(inner.operations_done.insert(tag, status).is_none(), "an operation is done twice");
+        } else {
+            inner.host_done(tag, status);
+        }
+    });
+}
+
+pub(super) unsafe extern "C" fn event(context: *mut c_void, event: *const clone_group_event) {
+    // SAFETY: the world that was given as context, and an event that is valid during the call.
+    let (world, event) = unsafe { (&*context.cast::<World>(), &*event) };
+    caught((), || {
+        world.catch_up();
+        told(&mut world.inner.borrow_mut(), event);
+    });
+}
+
+fn told(inner: &mut Inner, event: &clone_group_event) {
+    trace(|| {
+        format!("event {} LU {} value {} status {}", event.kind, event.lu as i32, event.value, event.status)
+    });
+    inner.events.push((event.kind, event.lu, event.status));
+    inner.told.push((event.kind, event.lu, event.value));
+    match event.kind {
+        CLONE_GROUP_EVENT_RESTORED => {
+            inner.restoring = None;
+            inner.view_reversing = false;
+        }
+        CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED => inner.view_reversing = false,
+        CLONE_GROUP_EVENT_CANCELED
+            if inner.restoring.as_ref().is_some_and(|of| of.0 == event.lu as usize) =>
+        {
+            inner.restoring = None;
+        }
+        CLONE_GROUP_EVENT_CLONE_STATE => inner.state_changed(event.lu as usize, event.value as u32),
+        _ => {}
+    }
+}

@@ -1,0 +1,325 @@
+//! The array controller: it holds I/Os, does them in any order, and lets some fail.
+
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::types::*;
+
+use super::super::device::BLOCK_BYTES;
+use super::super::model::Block;
+use super::trace::{describe, trace};
+use super::{Inner, World};
+
+/// What becomes of a single I/O, where a test decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// What the profile says.
+    AsProfile,
+    /// It is done at once.
+    Now,
+    /// The controller holds it.
+    Hold,
+    /// It is done, and its completion is reported before the callback returns.
+    Early,
+    /// It is to be offered again.
+    Retry,
+    /// It fails, and nothing happened.
+    Fail(i32),
+    /// It fails, and a write was done nevertheless; of a flush: the cache is gone.
+    FailDone(i32),
+}
+
+/// An I/O that the controller holds.
+pub struct Held {
+    pub(super) io: clone_group_io,
+    /// Values of a write, taken when it was submitted.
+    pub(super) values: Vec<u64>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) sealed: Vec<(usize, u64)>,
+    pub(super) sealed_area: usize,
+}
+
+/// Decides about an I/O when it is submitted.
+pub type Chooser = Box<dyn FnMut(&clone_group_io) -> Choice>;
+
+impl World {
+    pub fn held(&self) -> usize {
+        self.inner.borrow().held.len()
+    }
+
+    /// The operation of the only I/O that is held.
+    pub fn only_held(&self) -> Option<u32> {
+        match &self.inner.borrow().held[..] {
+            [held] => Some(held.io.operation),
+            _ => None,
+        }
+    }
+
+    /// Completes up to so many held I/Os, in any order.
+    pub fn complete_some(&self, most: usize) {
+        for _ in 0..most {
+            let (io, status) = {
+                let inner = &mut *self.inner.borrow_mut();
+                if inner.held.is_empty() || inner.steps >= inner.power_fails_at {
+                    return;
+                }
+                let at = inner.rng.usize(..inner.held.len());
+                let held = inner.held.swap_remove(at);
+                (held.io, inner.perform(&held))
+            };
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
+            if io.operation == CLONE_GROUP_IO_FLUSH && status != CLONE_GROUP_OK {
+                // What the cache dropped is stale until a poll hears of it: no contract covers that moment.
+                self.poll(64);
+            }
+        }
+    }
+
+    /// Completes the held I/Os that the test names, in the order of their submission. Returns how many.
+    pub fn complete_chosen(&self, how: Choice, which: impl Fn(&clone_group_io) -> bool) -> usize {
+        let chosen: Vec<u64> = self
+            .inner
+            .borrow()
+            .held
+            .iter()
+            .map(|held| held.io)
+            .filter(|io| which(io))
+            .map(|io| io.id)
+            .collect();
+        for &id in &chosen {
+            let status = {
+                let inner = &mut *self.inner.borrow_mut();
+                let at = inner.held.iter().position(|held| held.io.id == id).expect("it is held");
+                let held = inner.held.remove(at);
+                inner.perform_choice(&held, how)
+            };
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), id, status) }, CLONE_GROUP_OK);
+        }
+        chosen.len()
+    }
+
+    /// How many held I/Os are such.
+    pub fn holds(&self, which: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.inner.borrow().held.iter().filter(|held| which(&held.io)).count()
+    }
+
+    /// How many submitted I/Os were such.
+    pub fn logged(&self, which: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.inner.borrow().log.iter().filter(|io| which(io)).count()
+    }
+
+    /// From now on the test decides about single I/Os.
+    pub fn choose(&self, choose: impl FnMut(&clone_group_io) -> Choice + 'static) {
+        self.inner.borrow_mut().choose = Some(Box::new(choose));
+    }
+
+    /// Every I/O goes its way again.
+    pub fn choose_nothing(&self) {
+        self.inner.borrow_mut().choose = None;
+    }
+
+    /// How many I/Os that satisfy the test the controller holds.
+    pub fn held_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.inner.borrow().held.iter().filter(|held| test(&held.io)).count()
+    }
+
+    /// Completes the held I/Os that satisfy the test; returns how many there were.
+    pub fn complete_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.end_where(test, Inner::perform)
+    }
+
+    /// Fails them: a write leaves nothing, and a flush drops what it should have written.
+    pub fn fail_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
+        self.end_where(test, |inner, held| {
+            inner.steps += 1;
+            inner.fault_seen = true;
+            if held.io.operation == CLONE_GROUP_IO_FLUSH {
+                inner.drop_cached(held.io.lu as usize);
+            }
+            -5
+        })
+    }
+
+    fn end_where(
+        &self,
+        test: impl Fn(&clone_group_io) -> bool,
+        end: impl Fn(&mut Inner, &Held) -> i32,
+    ) -> usize {
+        for ended in 0.. {
+            let over = {
+                let inner = &mut *self.inner.borrow_mut();
+                let at = inner.held.iter().position(|held| test(&held.io));
+                at.map(|at| {
+                    let held = inner.held.remove(at);
+                    (held.io.id, end(inner, &held))
+                })
+            };
+            let Some((id, status)) = over else { return ended };
+            // SAFETY: a live group.
+            assert_eq!(unsafe { clone_group_io_complete(self.group(), id, status) }, CLONE_GROUP_OK);
+        }
+        0
+    }
+}
+
+impl Inner {
+    /// Whether the LU declares that discarded blocks read as zeroes.
+    pub(super) fn reads_zeroes(&self, lu: usize) -> bool {
+        self.profile.discard_zeroes || self.zeroes.contains(&lu)
+    }
+
+    /// Does what a test chose; returns the status of the I/O.
+    pub(super) fn perform_choice(&mut self, held: &Held, how: Choice) -> i32 {
+        let (Choice::Fail(status) | Choice::FailDone(status)) = how else {
+            return self.perform(held);
+        };
+        let lu = held.io.lu as usize;
+        self.fault_seen = true;
+        self.metadata_fault_seen |= Inner::is_metadata(&held.io);
+        match held.io.operation {
+            _ if how == Choice::Fail(status) => {}
+            CLONE_GROUP_IO_PERSIST_WRITE => self.area.write(held.io.offset_bytes as usize, &held.bytes),
+            CLONE_GROUP_IO_FLUSH => self.drop_cached(lu),
+            _ if !held.values.is_empty() => {
+                self.devices[lu].write(held.io.first_block as usize, &held.values, false);
+            }
+            _ => {}
+        }
+        status
+    }
+
+    pub fn chance(&mut self, of_65536: u32) -> bool {
+        self.rng.u32(..65536) < of_65536
+    }
+
+    pub(super) fn is_metadata(io: &clone_group_io) -> bool {
+        io.lu == CLONE_GROUP_LU_NONE
+    }
+
+    /// Does what the I/O asks for; returns its status.
+    pub(super) fn perform(&mut self, held: &Held) -> i32 {
+        self.steps += 1;
+        trace(|| format!("over   {}", describe(&held.io)));
+        let io = &held.io;
+        if Inner::is_metadata(io) {
+            return self.perform_metadata(held);
+        }
+        let (lu, first, count) = (io.lu as usize, io.first_block as usize, io.block_count as usize);
+        if self.chance(self.profile.faults) {
+            return self.perform_failure(held);
+        }
+        let fua = io.flags & CLONE_GROUP_IO_FUA != 0;
+        let bad = self
+            .bad_blocks
+            .is_some_and(|(bad_lu, block)| bad_lu == lu && (first..first + count).contains(&block));
+        if bad && io.operation == CLONE_GROUP_IO_READ {
+            return -5;
+        }
+        match io.operation {
+            CLONE_GROUP_IO_READ => {
+                let values = self.devices[lu].now[first..first + count].to_vec();
+                store(io, &values);
+            }
+            CLONE_GROUP_IO_FLUSH => self.devices[lu].flush(&held.sealed),
+            CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) && self.rng.bool() => {}
+            _ => self.devices[lu].write(first, &held.values, fua),
+        }
+        CLONE_GROUP_OK
+    }
+
+    /// A failed write leaves the old or the new in each block; a failed flush may have dropped what it should have
+    /// written (R24).
+    fn perform_failure(&mut self, held: &Held) -> i32 {
+        self.fault_seen = true;
+        let (lu, first) = (held.io.lu as usize, held.io.first_block as usize);
+        for (number, &value) in held.values.iter().enumerate() {
+            if self.rng.bool() {
+                self.devices[lu].write(first + number, &[value], false);
+            }
+        }
+        if held.io.operation == CLONE_GROUP_IO_FLUSH && self.rng.bool() {
+            self.drop_cached(lu);
+        }
+        -5
+    }
+
+    /// A flush failed, and what it should have written is lost: hosts may see what was there before.
+    pub(super) fn drop_cached(&mut self, lu: usize) {
+        self.devices[lu].drop_cached();
+        // In a Reverse Synchronization the Clone has what hosts see on the Source (R41).
+        let lu = match self.reversing {
+            0 => lu,
+            _ if lu == 0 => return,
+            reversing if reversing == lu => 0,
+            _ => lu,
+        };
+        self.models[lu].iter_mut().for_each(Block::lose_cached);
+        let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
+        for read in readers {
+            for (number, legal) in read.readable.iter_mut().enumerate() {
+                legal.extend(self.models[lu][read.first + number].readable());
+                // A copy that was dropped uncovers what lay below it, for reads that are under way.
+                if lu == 0 && self.restoring.is_some() {
+                    legal.extend(&self.mixture[read.first + number]);
+                }
+            }
+        }
+    }
+
+    pub(super) fn perform_metadata(&mut self, held: &Held) -> i32 {
+        let io = &held.io;
+        let (offset, length) = (io.offset_bytes as usize, io.length_bytes as usize);
+        if io.operation == CLONE_GROUP_IO_PERSIST_WRITE && self.chance(self.profile.metadata_faults) {
+            self.metadata_fault_seen = true;
+            if self.rng.bool() {
+                self.area.write(offset, &held.bytes);
+            }
+            return -5;
+        }
+        match io.operation {
+            CLONE_GROUP_IO_PERSIST_READ => {
+                // SAFETY: the library's buffer of this length, valid until the I/O is over.
+                unsafe {
+                    let to = std::slice::from_raw_parts_mut(io.buffer.cast::<u8>(), length);
+                    to.copy_from_slice(&self.area.now[offset..offset + length]);
+                }
+            }
+            CLONE_GROUP_IO_PERSIST_WRITE => {
+                // SAFETY: as above. The image must not change while it is being written (R28).
+                let now = unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), length) };
+                assert_eq!(now, &held.bytes[..], "a metadata image changed under the write (R28)");
+                self.area.write(offset, &held.bytes);
+            }
+            _ => self.area.flush(held.sealed_area),
+        }
+        CLONE_GROUP_OK
+    }
+}
+
+/// Puts what was read where the I/O says: a host's payload has one number a block, a copy buffer has blocks.
+fn store(io: &clone_group_io, values: &[u64]) {
+    for (number, &value) in values.iter().enumerate() {
+        // SAFETY: the payload has a number for each block; the buffer has room for the blocks of the I/O.
+        unsafe {
+            if io.flags & CLONE_GROUP_IO_HOST != 0 {
+                io.payload.cast::<u64>().add(number).write(value);
+            } else {
+                io.buffer.cast::<u8>().add(number * BLOCK_BYTES).cast::<u64>().write_unaligned(value);
+            }
+        }
+    }
+}
+
+pub(super) fn fetch(io: &clone_group_io) -> Vec<u64> {
+    let one = |number: usize| {
+        // SAFETY: as in `store`.
+        unsafe {
+            if io.flags & CLONE_GROUP_IO_HOST != 0 {
+                io.payload.cast::<u64>().add(number).read()
+            } else {
+                io.buffer.cast::<u8>().add(number * BLOCK_BYTES).cast::<u64>().read_unaligned()
+            }
+        }
+    };
+    (0..io.block_count as usize).map(one).collect()
+}

@@ -1,0 +1,109 @@
+//! Power losses, and what must hold after Recovery.
+
+use std::cell::RefCell;
+
+use ::clone_group::ffi::types::*;
+
+use super::super::device::Fate;
+use super::super::model::Block;
+use super::World;
+use super::trace::trace;
+
+impl World {
+    pub fn power_is_off(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.steps >= inner.power_fails_at
+    }
+
+    /// Power is lost: what is not durable is kept or lost as the seed says. Hosts forget their requests.
+    pub fn lose_power(&mut self, fate: impl FnMut() -> bool + 'static) {
+        let inner = self.inner.get_mut();
+        // A write of whole extents that was cut short lies under the view of a restore, and hosts do not see it (R17).
+        for (older, block) in inner.mixture.iter_mut().zip(&inner.models[0]) {
+            older.extend(block.legal_after_loss());
+            older.sort_unstable();
+            older.dedup();
+        }
+        let fate = RefCell::new(fate);
+        let fate: Fate = &fate;
+        for lu in 0..inner.devices.len() {
+            let open: Vec<(usize, u64)> = inner
+                .held
+                .iter()
+                .filter(|held| held.io.lu as usize == lu && held.io.operation != CLONE_GROUP_IO_READ)
+                .flat_map(|held| {
+                    let first = held.io.first_block as usize;
+                    held.values
+                        .iter()
+                        .enumerate()
+                        .map(move |(number, &value)| (first + number, value))
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+            inner.devices[lu].lose_power(&open, fate);
+        }
+        let open: Vec<(usize, Vec<u8>)> = inner
+            .held
+            .iter()
+            .filter(|held| held.io.operation == CLONE_GROUP_IO_PERSIST_WRITE)
+            .map(|held| (held.io.offset_bytes as usize, held.bytes.clone()))
+            .collect();
+        inner.area.lose_power(&open, fate);
+        trace(|| "power is lost".to_string());
+        inner.held.clear();
+        inner.hosts.clear();
+        inner.operations_done.clear();
+        inner.finished.clear();
+        inner.events.clear();
+        inner.power_fails_at = u64::MAX;
+        inner.steps = 0;
+    }
+
+    /// After Recovery: every block holds a legal value, and the same one when it is read again (R59).
+    pub fn check_lu_after_loss(&self, lu: usize) {
+        let blocks = self.inner.borrow().profile.blocks;
+        let chunk = 5;
+        for first in (0..blocks).step_by(chunk) {
+            let count = chunk.min(blocks - first);
+            let once = self.read_now(lu, first, count).expect("a read after Recovery");
+            let twice = self.read_now(lu, first, count).expect("a read after Recovery");
+            assert_eq!(once, twice, "LU {lu} blocks {first}+{count} change without a write (R59)");
+            let inner = &mut *self.inner.borrow_mut();
+            for (number, &value) in once.iter().enumerate() {
+                let block = &mut inner.models[lu][first + number];
+                let legal = block.legal_after_loss();
+                assert!(
+                    legal.contains(&value),
+                    "LU {lu} block {} holds {value:#x} after a power loss, legal are {legal:x?}",
+                    first + number
+                );
+                *block = Block::holding(vec![value]);
+            }
+        }
+    }
+
+    /// Recovery may find a restore begun or finished of which no word came before the power loss.
+    pub fn after_recovery(&self) {
+        let info = self.info();
+        let clones = self.inner.borrow().profile.clones;
+        for lu in 1..=clones {
+            let state = self.clone_info(lu).state;
+            self.inner.borrow_mut().state_changed(lu, state);
+        }
+        let inner = &mut *self.inner.borrow_mut();
+        let began = inner.generation != info.restore_generation;
+        inner.generation = info.restore_generation;
+        inner.reversing = info.reversing_lu as usize;
+        if inner.reversing != 0 && began {
+            inner.restore_began(inner.reversing, info.restore_generation);
+        }
+        match (&inner.restoring, info.restoring_lu) {
+            (None, 0) => {}
+            (Some(_), 0) => inner.restoring = None,
+            (Some((known, _, generation)), lu)
+                if *known == lu as usize && *generation == info.restore_generation => {}
+            (_, lu) => inner.restore_began(lu as usize, info.restore_generation),
+        }
+        inner.follow_validity(&info);
+    }
+}
