@@ -1,7 +1,7 @@
 //! Goal: what several threads and interrupt handlers touch without the lock is right in every order of their steps,
 //! and with every value that the memory model lets a load see (d7, R67). Method: loom runs each of these small
 //! programs - at most three threads of about four calls - again and again until it has seen all orders with at most
-//! three preemptions. The code is that of the library; only its atomics are loom's (`src/atomic.rs`).
+//! four preemptions. The code is that of the library; only its atomics are loom's (`src/atomic.rs`).
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release --test loom --target-dir target/loom`; without that flag this file is
 //! empty. `CLONE_GROUP_PREEMPTIONS` asks for another bound. A failure prints the assertion; loom's own variables

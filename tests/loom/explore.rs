@@ -6,12 +6,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Preemptions in an order, unless the environment says otherwise.
-const PREEMPTIONS: usize = 3;
+const PREEMPTIONS: usize = 4;
 
 /// Runs the program in every order, and says how many those were.
 pub fn every_order(name: &str, program: impl Fn() + Send + Sync + 'static) {
+    every_order_within(PREEMPTIONS, name, program);
+}
+
+/// As above, for a program that is too long for the usual number of preemptions.
+pub fn every_order_within(preemptions: usize, name: &str, program: impl Fn() + Send + Sync + 'static) {
     let asked = std::env::var("CLONE_GROUP_PREEMPTIONS").ok();
-    let preemptions = asked.and_then(|number| number.parse().ok()).unwrap_or(PREEMPTIONS);
+    let preemptions = asked.and_then(|number| number.parse().ok()).unwrap_or(preemptions);
     let orders = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&orders);
     let begin = Instant::now();

@@ -5,7 +5,7 @@ use clone_group::geometry::{Extent, ExtentRange};
 use clone_group::loom_atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
-use super::explore::{Shared, every_order};
+use super::explore::{Shared, every_order, every_order_within};
 
 /// What a thread does.
 #[derive(Clone, Copy)]
@@ -162,6 +162,31 @@ fn a_summary_word_empties_while_it_fills() {
 fn a_summary_word_empties_twice() {
     let lists: [&[Step]; 3] = [&[Set(64), Find(64)], &[Clear(0)], &[Set(2048), Clear(2048)]];
     race("a summary word empties twice", THREE, &[Set(0)], lists, &[64]);
+}
+
+/// Goal: an extent that comes and goes while the word is examined leaves no entry filled over a zero word.
+#[test]
+fn one_comes_and_goes() {
+    race("one comes and goes", TWO, &[Set(0)], [&[Clear(0)], &[Set(1), Clear(1)], &[]], &[]);
+}
+
+/// Goal: as above, if it goes before who set it has filled the entry; nobody waits for the other.
+#[test]
+fn one_goes_at_once() {
+    every_order("one goes at once", || {
+        let memory = memory(TWO);
+        let words = &memory.lend().words;
+        let map = Shared::new(ExtentMap::new(words, TWO).unwrap());
+        let shared = map.lend();
+        let setter = thread::spawn(move || shared.set(Extent(1)));
+        let other =
+            thread::spawn(move || (shared.clear(Extent(1)), shared.set(Extent(2)), shared.clear(Extent(2))));
+        let cleared = shared.clear(Extent(1));
+        assert!(setter.join().unwrap());
+        let (others, set, gone) = other.join().unwrap();
+        assert!(set && gone && !(cleared && others));
+        exact(shared, words, if cleared || others { &[] } else { &[1] });
+    });
 }
 
 /// Goal: four calls on each of three threads, in one word and in two.
