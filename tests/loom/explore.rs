@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Preemptions in an order, unless the environment says otherwise.
-const PREEMPTIONS: usize = 4;
+pub const PREEMPTIONS: usize = 4;
 
 /// Runs the program in every order, and says how many those were.
 pub fn every_order(name: &str, program: impl Fn() + Send + Sync + 'static) {
