@@ -9,8 +9,7 @@
 //! A completion claims its slot with one compare-and-swap, so a second one, one with a stale id and one
 //! for a slot that is free are refused (R67). An interrupt handler never waits for what it interrupted.
 
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
-
+use crate::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use crate::error::Error;
 use crate::geometry::{WORD_BITS, index, slot};
 

@@ -61,8 +61,8 @@
 //! set and cleared by others during its last one.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::atomic::{AtomicUsize, Ordering};
 use crate::geometry::{EXTENTS_MAX, Extent, ExtentRange, count, index};
 
 /// The promise rests on one order of all accesses: see the text of the module.

@@ -25,6 +25,7 @@ mod panic_proof {
     }
 }
 
+mod atomic;
 mod cancel;
 mod checksum;
 mod clone;
@@ -73,4 +74,20 @@ mod superblock;
 mod sync_engine;
 mod table;
 mod transition;
+mod turn;
 mod verify;
+
+// What tests/loom.rs runs in every order.
+#[cfg(loom)]
+#[doc(hidden)]
+pub mod loom_atomic {
+    //! The atomics that the library uses then.
+    pub use crate::atomic::{AtomicUsize, Mutex, Ordering};
+}
+#[cfg(loom)]
+#[doc(hidden)]
+pub use {
+    completion::{Completion, Completions, words_needed},
+    set::{Ballot, Votes},
+    turn::{Polling, Turn},
+};

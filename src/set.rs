@@ -17,8 +17,7 @@
 //! write without its predecessors in the other groups. `Committed` and `Failed` exclude each other in one word, so
 //! after a crash either every superblock says prepared or committed, or none says committed.
 
-use core::sync::atomic::{AtomicU32, Ordering};
-
+use crate::atomic::{AtomicU32, Ordering};
 use crate::clone::{CloneRecord, CloneState};
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};

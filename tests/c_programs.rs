@@ -140,3 +140,9 @@ fn reentrant() {
 fn storm() {
     run_with_array("storm.c");
 }
+
+/// Every call from many threads at once for some seconds, nonsense and refused ones among them.
+#[test]
+fn hammer() {
+    run_with_array("hammer.c");
+}

@@ -1,14 +1,15 @@
 //! The handle: a group behind its lock, and what calls need without the lock.
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::types::{CLONE_GROUP_OK, clone_group, clone_group_ops};
 use super::workspace::{self, Buffers, Plan};
+use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
 use crate::completion::Completions;
 use crate::config::{Capabilities, Config};
 use crate::error::Error;
 use crate::group::Group;
+use crate::turn::{Polling, Turn};
 
 /// Marks a live handle.
 const LIVE: u32 = 0x4347_4c56;
@@ -16,14 +17,11 @@ const LIVE: u32 = 0x4347_4c56;
 /// What the opaque pointer of the C ABI points to. Shared, never `&mut`.
 pub(super) struct Handle {
     live: AtomicU32,
-    group: spin::Mutex<&'static mut Group<'static>>,
+    group: Mutex<&'static mut Group<'static>>,
     completions: Completions<'static>,
     ops: clone_group_ops,
     buffers: Buffers,
-    /// A poll runs.
-    polling: AtomicBool,
-    /// `wake` was called and no poll has begun since.
-    awake: AtomicBool,
+    turn: Turn,
     poisoned: AtomicBool,
     /// The workspace, if the library allocated it.
     allocated: *mut c_void,
@@ -61,7 +59,7 @@ impl Handle {
     /// Tells a sleeping controller that there is work for a poll.
     pub(super) fn wake(&self) {
         if let Some(wake) = self.ops.wake
-            && !self.awake.swap(true, Ordering::AcqRel)
+            && self.turn.wake()
         {
             // SAFETY: the controller's own function and context.
             unsafe { wake(self.ops.context) };
@@ -70,22 +68,7 @@ impl Handle {
 
     /// Makes this call the one poll that runs.
     pub(super) fn begin_poll(&self) -> Option<Polling<'_>> {
-        if self.polling.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        self.awake.store(false, Ordering::Release);
-        Some(Polling { handle: self })
-    }
-}
-
-/// The one poll that runs.
-pub(super) struct Polling<'a> {
-    handle: &'a Handle,
-}
-
-impl Drop for Polling<'_> {
-    fn drop(&mut self) {
-        self.handle.polling.store(false, Ordering::Release);
+        self.turn.begin()
     }
 }
 
@@ -237,12 +220,11 @@ pub(super) unsafe fn create(
             handle,
             Handle {
                 live: AtomicU32::new(LIVE),
-                group: spin::Mutex::new(group),
+                group: Mutex::new(group),
                 completions: completions,
                 ops: *ops,
                 buffers: plan.buffers(base),
-                polling: AtomicBool::new(false),
-                awake: AtomicBool::new(false),
+                turn: Turn::new(),
                 poisoned: AtomicBool::new(false),
                 allocated: allocated,
             }
@@ -258,7 +240,7 @@ pub(super) unsafe fn create(
 pub(super) unsafe fn destroy(handle: *mut Handle) -> Result<i32, Error> {
     // SAFETY: the caller's promise.
     let live = unsafe { live(handle) }.ok_or(Error::Invalid)?;
-    if live.polling.load(Ordering::Acquire) || live.locked(|group| group.devices_busy()) {
+    if live.turn.is_taken() || live.locked(|group| group.devices_busy()) {
         return Err(Error::Busy);
     }
     // The others would wait for its vote in vain.

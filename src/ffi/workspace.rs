@@ -1,8 +1,7 @@
 //! The workspace: where each table, map and buffer of a group lies in the one block of memory.
 
-use core::sync::atomic::AtomicUsize;
-
 use super::handle::Handle;
+use crate::atomic::AtomicUsize;
 use crate::clone::Clone;
 use crate::cod_queue::CodQueue;
 use crate::cod_scoreboard::{CodScoreboard, Copy};
