@@ -23,8 +23,10 @@ use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
 use crate::transition::{Change, SLICE_EXTENTS};
 
-/// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far.
+/// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far. And
+/// each time by as much for every superblock, as this may not be the first time: each time there are some more of them.
 const UNREAD_SEQUENCE: u64 = 1 << 48;
+const UNREAD_STEP_SHIFT: u32 = 32;
 
 /// A page that is being loaded.
 #[derive(Clone, Copy, Default)]
@@ -281,7 +283,8 @@ impl Group<'_> {
         }
         // What memory says must be written, or the next Recovery could take the bits back. That write must be newer
         // than whatever lies there unread, and spare the copy that can be read.
-        let (copy, sequence) = older.map_or((0, UNREAD_SEQUENCE), |(copy, header)| (copy, header.sequence));
+        let unread = UNREAD_SEQUENCE.wrapping_add(self.writer.sequence << UNREAD_STEP_SHIFT);
+        let (copy, sequence) = older.map_or((0, unread), |(copy, header)| (copy, header.sequence));
         self.persistent.set_page(page, copy, sequence.saturating_add(1));
         self.persistent.distrust_page(page);
         self.raise(Event { kind: EventKind::PageDamaged, value: page, ..Event::default() });
