@@ -24,7 +24,7 @@ use crate::superblock::{self, Slot};
 use crate::transition::{Change, SLICE_EXTENTS};
 
 /// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far. And
-/// each time by as much for every superblock, as this may not be the first time: each time there are some more of them.
+/// each time by as much for every superblock, as this may not be the first time (N19).
 const UNREAD_SEQUENCE: u64 = 1 << 48;
 const UNREAD_STEP_SHIFT: u32 = 32;
 

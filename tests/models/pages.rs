@@ -28,7 +28,7 @@ rules! {
     R30_COPY = "never the copy that is the newest valid one",
     R30_HIGHER = "the higher sequence wins",
     R30_SEQUENCE = "each write has a higher sequence",
-    R30_AHEAD = "if no copy can be read, its sequence goes on from beyond all earlier ones",
+    N19 = "if no copy can be read, its sequence goes on from beyond all earlier ones",
     R30_ONES = "a copy that cannot be read may be the newer one",
     R33_DURABLE = "bits of a write that failed are not durable",
     R33_COPY = "after a failure the same copy is written again",
@@ -265,7 +265,7 @@ impl Pages {
             // It goes over the other copy.
             true => image.sequence + u8::from(ones),
             // Newer than whatever lies there unread.
-            false if self.on(Rule::R30_AHEAD) => copies[0].sequence.max(copies[1].sequence),
+            false if self.on(Rule::N19) => copies[0].sequence.max(copies[1].sequence),
             false => 16,
         };
         let next = State {
