@@ -287,6 +287,8 @@ impl<'a> PersistentDeltaMap<'a> {
     pub fn set_page(&mut self, page: u64, newest: u8, sequence: u64) {
         self.dirty.clear(Extent(page));
         self.later.clear(Extent(page));
+        // Where a restore is given up, pages are loaded twice.
+        self.distrusted = self.distrusted.saturating_sub(u32::from(self.pages[page].distrusted));
         self.pages[page] = Page { newest, sequence, ..Page::default() };
     }
 

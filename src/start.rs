@@ -88,7 +88,6 @@ impl Group<'_> {
         // An earlier attempt may have failed.
         self.metadata_failed = false;
         self.superblock_unknown = false;
-        self.persistent.distrusted = 0;
         self.activity = Activity::Start(Start {
             operation,
             stage: StartStage::Slots,

@@ -6,6 +6,7 @@ mod common;
 
 use std::ops::Range;
 
+use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
 use common::world::{Choice, Profile, World};
@@ -215,6 +216,24 @@ fn the_last_page_counts() {
     world.power_on();
     recover(&world);
     assert_eq!(world.info().restoring_lu, 1);
+}
+
+/// A restore is given up because pages are lost, and loads them all again: each counts once, and the flag goes.
+#[test]
+fn pages_lost_with_a_restore() {
+    let mut world = restoring(PAGES, 1, &[5, 2000, 3900]);
+    world.lose_power(|| true);
+    power_on_without(&mut world, &[0, 3, 4, 5]);
+    assert_eq!(world.result_of(Ask::Recover), CLONE_GROUP_ERR_RESTORE_MAP_LOST);
+    let recovered = world.run_operation(|group, tag| {
+        // SAFETY: a live group.
+        unsafe { clone_group_recover(group, CLONE_GROUP_RECOVER_ABANDON_RESTORE, tag) }
+    });
+    assert_eq!(recovered, CLONE_GROUP_OK);
+    world.after_recovery();
+    world.poll_still();
+    assert_eq!(distrusting(&world), [false; 2]);
+    world.check_delta_maps();
 }
 
 /// Without a page that is lost Recovery writes nothing, and one torn page costs nothing.
