@@ -46,8 +46,8 @@ pub fn config(profile: usize) -> clone_group_config {
         (38, 4, 2, false, 512),
         (38, 4, 3, true, 512),
         (70, 1, 1, false, 512),
-        (1100, 1, 6, true, 512),
-        (4000, 1, 1, false, 512),
+        (600, 1, 6, true, 512),
+        (1900, 1, 1, false, 512),
         (40, 8, 2, false, 2048),
     ][profile % PROFILES];
     config.lu_blocks = lu_blocks;
