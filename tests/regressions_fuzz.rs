@@ -2,6 +2,8 @@
 
 mod common;
 
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
 use common::world::Profile;
@@ -41,4 +43,37 @@ fn a_protected_bit_without_its_base_is_refused() {
         assert_eq!(recover(&mut world, &good), CLONE_GROUP_OK);
         assert_eq!(world.protected(), [5]);
     }
+}
+
+/// Found by `metadata_image`: the write intents of a Clone that was prepared to be fractured are forgotten at Recovery,
+/// but stayed in its own column (`CLONE_GROUP_CONFIG_MAP_PER_CLONE`). When the set failed, a close left them there, and
+/// the Clone, equal and Synchronized, was found Synchronizing. No data was at stake.
+#[test]
+fn forgotten_intents_leave_their_column() {
+    let mut world = mirrored(Profile { map_per_clone: true, ..Profile::QUIET }, 2);
+    let other = mirrored(Profile { map_per_clone: true, ..Profile::QUIET }, 2);
+    // An intent of both Clones, in the column of each.
+    world.write(at(3), 1);
+    world.finish_hosts();
+    let groups = [world.group(), other.group()];
+    // SAFETY: a struct of integers, filled by the library; live groups, which are polled no more once the set is gone.
+    unsafe {
+        let mut set: clone_group_set = std::mem::zeroed();
+        assert_eq!(clone_group_set_init(&mut set, size_of::<clone_group_set>() as u32, 5), CLONE_GROUP_OK);
+        let label = std::ptr::null();
+        let asked = clone_group_set_fracture(groups.as_ptr(), [1, 1].as_ptr(), 2, &mut set, label, 1 << 41);
+        assert_eq!(asked, CLONE_GROUP_PENDING);
+        (0..40).for_each(|_| assert!(world.poll(8) >= 0));
+        // Prepared, and power is lost, with the other one, too.
+        assert_eq!(clone_group_destroy(world.group()), CLONE_GROUP_OK);
+        assert_eq!(clone_group_destroy(other.group()), CLONE_GROUP_OK);
+    }
+    world.crash(true);
+    assert_ne!(world.info().conditions & CLONE_GROUP_CONDITION_PREPARED, 0);
+    // SAFETY: a live group.
+    let resolved = world.run_operation(|group, tag| unsafe { clone_group_set_resolve(group, 0, tag) });
+    assert_eq!((resolved, world.state(1)), (CLONE_GROUP_OK, CLONE_GROUP_CLONE_SYNCHRONIZED));
+    world.does(Ask::Close);
+    world.crash(true);
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_SYNCHRONIZED);
 }
