@@ -90,6 +90,8 @@ pub struct Array {
     critical: Cell<i32>,
     time: Cell<u64>,
     pub lu_flags: u32,
+    /// An LU that is not attached.
+    pub missing: Option<u32>,
     /// Bits: which of the optional callbacks are there.
     pub callbacks: u8,
 }
@@ -144,6 +146,7 @@ impl Array {
             critical: Cell::new(0),
             time: Cell::new(0),
             lu_flags: 0,
+            missing: None,
             callbacks: CALLBACKS_ALL,
         }))
     }
@@ -195,7 +198,7 @@ impl Array {
             assert_eq!(status, CLONE_GROUP_OK);
         }
         self.group.set(group);
-        for lu in 0..self.inner.borrow().lus.len() as u32 {
+        for lu in (0..self.inner.borrow().lus.len() as u32).filter(|&lu| Some(lu) != self.missing) {
             assert_eq!(self.attach(lu, lu as u8 + 1), CLONE_GROUP_OK);
         }
     }
