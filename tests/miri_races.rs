@@ -85,13 +85,16 @@ fn completions() {
     let (address, context) = (&AtomicUsize::new(group.expose_provenance()), &context);
     let group = || std::ptr::with_exposed_provenance_mut::<clone_group>(address.load(Ordering::SeqCst));
     std::thread::scope(|scope| {
-        // SAFETY: a live group, here and below.
         let (submit, complete) = (
             move || {
                 for tag in 0..REQUESTS as u64 {
-                    while unsafe { clone_group_host_write(group(), 0, tag, 1, std::ptr::dangling(), 0, tag) }
-                        == CLONE_GROUP_ERR_BUSY
-                    {
+                    loop {
+                        let payload = std::ptr::dangling();
+                        // SAFETY: a live group; nobody looks at the payload.
+                        let status = unsafe { clone_group_host_write(group(), 0, tag, 1, payload, 0, tag) };
+                        if status != CLONE_GROUP_ERR_BUSY {
+                            break;
+                        }
                         std::thread::yield_now();
                     }
                 }

@@ -164,7 +164,7 @@ fn make(profile: usize, situation: usize) -> Base {
             write(&array, 9, 1);
         }
         // Restoring, with host writes.
-        4 | 5 | 6 => {
+        4..=6 => {
             does(&array, Ask::Restore(1));
             if situation == 5 {
                 does(&array, Ask::Pause);

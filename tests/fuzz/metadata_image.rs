@@ -130,7 +130,7 @@ fn change(image: &mut [u8], input: &mut Input, shape: &Shape, histories: [&Vec<V
     let units = shape.units();
     let number = input.below(units.len());
     let unit = units[number].clone();
-    let superblock = unit.len() == shape.superblock_bytes && unit.start % shape.region_bytes == 0;
+    let superblock = unit.len() == shape.superblock_bytes && unit.start.is_multiple_of(shape.region_bytes);
     let place = &mut image[unit.clone()];
     let mut repair = true;
     match input.below(12) {
