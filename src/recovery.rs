@@ -244,21 +244,26 @@ impl Group<'_> {
         if self.restoring().is_some() && header.restore_generation == self.record.restore_generation {
             let column = self.protected_restore_column();
             map_page::load_column(image, column, extents, &self.protected_restore.bits);
-            self.subtract_protected(self.clipped(extents));
+            if !self.subtract_protected(self.clipped(extents)) {
+                // P without the base that it stands on: this library wrote no such page (R4), and at the end of the
+                // restore G would lack what hosts wrote.
+                return Err(Error::MetadataDamaged);
+            }
         }
         Ok(())
     }
 
-    /// D of the Clone that is restored from loses what hosts wrote (R7).
-    fn subtract_protected(&self, extents: ExtentRange) {
-        let Some(delta) = self.restoring_delta() else {
-            return;
-        };
-        let mut rest = extents;
-        while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
-            delta.clear(extent);
-            rest.first = Extent(extent.0.wrapping_add(1));
+    /// D of the Clone that is restored from loses what hosts wrote (R7). Whether all of that was there.
+    fn subtract_protected(&self, extents: ExtentRange) -> bool {
+        let mut all = true;
+        if let Some(delta) = self.restoring_delta() {
+            let mut rest = extents;
+            while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
+                all &= delta.clear(extent);
+                rest.first = Extent(extent.0.wrapping_add(1));
+            }
         }
+        all
     }
 
     /// No copy of a page can be trusted. Delta bits have a safe default, the Protected Restore Map has
@@ -326,7 +331,7 @@ impl Group<'_> {
             }
         }
         self.forget_stale_intents(slice);
-        self.subtract_protected(slice);
+        let _ = self.subtract_protected(slice);
         if end.0 < self.geometry().extents() {
             start.stage = StartStage::Filling(end);
             return;

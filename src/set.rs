@@ -417,14 +417,19 @@ impl Group<'_> {
     /// A Clone that is prepared to be fractured equals the Source: when the superblock was written, all hosts were held,
     /// its Delta Map was empty, and both were flushed; no write reached them since (R33). Intents of it that are
     /// still in G are stale; others need them. To take them for differences would lose the point in time (R58).
-    pub(crate) fn forget_stale_intents(&self, slice: ExtentRange) {
+    pub(crate) fn forget_stale_intents(&mut self, slice: ExtentRange) {
         if !parts::SETS {
             return;
         }
+        let mut stale: u64 = 0;
         for (_, clone) in self.clones.iter() {
             if clone.record.prepared == Some(Prepared::Fracture) {
-                clone.delta.bits.clear_range(slice);
+                stale |= clone.delta.bits.clear_range(slice);
             }
+        }
+        if stale != 0 {
+            // Its own column has them still: a close must write it, or the next Recovery would take them (R72).
+            self.save_later(slice);
         }
     }
 
