@@ -411,7 +411,12 @@ impl Group<'_> {
             return if prepared { Err(Error::MetadataVersion) } else { Ok(()) };
         }
         let sensible = named == self.record.prepared && (!named || self.record.set_id != 0);
-        if sensible { Ok(()) } else { Err(Error::MetadataDamaged) }
+        let mut clones = self.clones.iter();
+        if sensible && clones.all(|(_, clone)| clone.record.may_be_prepared()) {
+            Ok(())
+        } else {
+            Err(Error::MetadataDamaged)
+        }
     }
 
     /// A Clone that is prepared to be fractured equals the Source: when the superblock was written, all hosts were held,
