@@ -42,10 +42,11 @@ static int32_t read_map(const struct picture *picture, struct clone_group *group
     return clone_group_map_read(group, map, lu, 0, picture->extents, bits, bits_bytes(picture));
 }
 
-void picture_begin(struct picture *picture, struct clone_group *group, uint32_t lu, uint32_t map)
+void picture_begin(struct picture *picture, struct clone_group *group, uint32_t lu)
 {
     pthread_mutex_lock(&picture->mutex);
-    picture->lu = read_map(picture, group, map, lu, picture->began) == CLONE_GROUP_OK ? lu : 0;
+    picture->lu = read_map(picture, group, CLONE_GROUP_MAP_DELTA, lu, picture->began)
+            == CLONE_GROUP_OK ? lu : 0;
     pthread_mutex_unlock(&picture->mutex);
 }
 
@@ -58,27 +59,27 @@ void picture_copying(struct picture *picture, uint64_t first, uint64_t count)
 static void count_extent(const struct picture *picture, bool ours, uint64_t extent,
                          struct cell *cell)
 {
-    if (bit(picture->to_copy, extent)) {
+    if (bit(picture->written, extent)) {
+        cell->host_written++;
+    } else if (bit(picture->to_copy, extent)) {
         cell->to_copy++;
         cell->copying += bit(picture->copying, extent);
-    } else if (bit(picture->written, extent)) {
-        cell->host_written++;
     } else if (ours && bit(picture->began, extent)) {
         cell->copied++;
     }
 }
 
-// Which map says what is left to copy, and whether the Delta Map is about hosts.
+// What the Delta Map says is left to copy, or, of a point in time, what hosts wrote.
+// What they write during a restore is in a map of its own.
 static int32_t read_maps(struct picture *picture, struct clone_group *group, uint32_t lu,
                          uint32_t state)
 {
-    bool copied_by_delta = state == CLONE_GROUP_CLONE_SYNCHRONIZING
-        || state == CLONE_GROUP_CLONE_REVERSE_SYNCHRONIZING || state == CLONE_GROUP_CLONE_OUT_OF_SYNC;
+    bool is_copied = state != CLONE_GROUP_CLONE_FRACTURED;
     int32_t status = read_map(picture, group, CLONE_GROUP_MAP_DELTA, lu,
-                              copied_by_delta ? picture->to_copy : picture->written);
+                              is_copied ? picture->to_copy : picture->written);
 
     if (status == CLONE_GROUP_OK && state == CLONE_GROUP_CLONE_RESTORING)
-        status = read_map(picture, group, CLONE_GROUP_MAP_PROTECTED_RESTORE, 0, picture->to_copy);
+        status = read_map(picture, group, CLONE_GROUP_MAP_PROTECTED_RESTORE, 0, picture->written);
     return status;
 }
 

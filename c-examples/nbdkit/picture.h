@@ -33,8 +33,8 @@ int picture_init(struct picture *picture, uint64_t extents);
 void picture_free(struct picture *picture);
 
 // A copy of or from the Clone begins, or was found at Recovery: notes what it has
-// to do. `map` is the one that says it.
-void picture_begin(struct picture *picture, struct clone_group *group, uint32_t lu, uint32_t map);
+// to do.
+void picture_begin(struct picture *picture, struct clone_group *group, uint32_t lu);
 
 // Counts cell by cell. `copies` calls picture_copying() for what is under way.
 int32_t picture_draw(struct picture *picture, struct clone_group *group, uint32_t lu,

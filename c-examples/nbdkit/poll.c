@@ -189,14 +189,12 @@ void note_clones(struct array *array, uint32_t changed_lu)
 
     for (uint32_t lu = 1; lu <= array->settings.clones; lu++) {
         uint32_t state = array_clone(array, lu).state;
-        bool restoring = state == CLONE_GROUP_CLONE_RESTORING;
         bool copied = state == CLONE_GROUP_CLONE_SYNCHRONIZING
             || state == CLONE_GROUP_CLONE_REVERSE_SYNCHRONIZING;
 
         mirrors += copied || state == CLONE_GROUP_CLONE_SYNCHRONIZED;
-        if (lu == changed_lu && (restoring || copied))
-            picture_begin(&array->picture, array->group, lu,
-                          restoring ? CLONE_GROUP_MAP_PROTECTED_RESTORE : CLONE_GROUP_MAP_DELTA);
+        if (lu == changed_lu && (copied || state == CLONE_GROUP_CLONE_RESTORING))
+            picture_begin(&array->picture, array->group, lu);
     }
     atomic_store(&array->mirrors, mirrors);
 }
