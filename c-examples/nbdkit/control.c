@@ -28,6 +28,7 @@ struct control {
     int socket;
     char path[sizeof ((struct sockaddr_un *)0)->sun_path];
     pthread_t thread;
+    bool serves;                    // the thread runs
     pthread_mutex_t mutex;          // guards the sockets of clients, and `clients`
     pthread_cond_t client_left;
     uint32_t clients;
@@ -226,7 +227,7 @@ static int listen_on(struct control *control, const char *path)
     return 0;
 }
 
-struct control *control_start(struct array *array, const char *path)
+struct control *control_open(struct array *array, const char *path)
 {
     struct control *control = calloc(1, sizeof *control);
 
@@ -240,16 +241,23 @@ struct control *control_start(struct array *array, const char *path)
     pthread_cond_init(&control->client_left, NULL);
     for (int i = 0; i < CONTROL_CLIENTS_MOST; i++)
         control->client[i].socket = -1;
-    if (listen_on(control, path) == 0
-        && pthread_create(&control->thread, NULL, listen_thread, control) == 0)
+    if (listen_on(control, path) == 0)
         return control;
-    if (control->socket >= 0)
-        close(control->socket);
-    free(control);
+    control_close(control);
     return NULL;
 }
 
-void control_stop(struct control *control)
+int control_start(struct control *control)
+{
+    int error = pthread_create(&control->thread, NULL, listen_thread, control);
+
+    control->serves = error == 0;
+    if (error != 0)
+        log_error("cannot start the thread of the control socket: %s", strerror(error));
+    return error == 0 ? 0 : -1;
+}
+
+static void cut_off(struct control *control)
 {
     pthread_mutex_lock(&control->mutex);
     control->stopping = true;
@@ -261,8 +269,16 @@ void control_stop(struct control *control)
         pthread_cond_wait(&control->client_left, &control->mutex);
     pthread_mutex_unlock(&control->mutex);
     pthread_join(control->thread, NULL);
-    close(control->socket);
-    unlink(control->path);
+}
+
+void control_close(struct control *control)
+{
+    if (control->serves)
+        cut_off(control);
+    if (control->socket >= 0) {
+        close(control->socket);
+        unlink(control->path);
+    }
     pthread_cond_destroy(&control->client_left);
     pthread_mutex_destroy(&control->mutex);
     free(control);

@@ -194,25 +194,26 @@ static int plugin_config_complete(void)
 
 // ------------------------------------------------------------ start and stop
 
-// Before nbdkit goes into the background: who starts the array sees what is wrong.
+// Before nbdkit goes into the background: who starts the array sees what is wrong, and
+// may connect as soon as nbdkit has returned.
 static int plugin_get_ready(void)
 {
     array = array_open(&settings);
-    return array == NULL ? -1 : 0;
+    if (array == NULL)
+        return -1;
+    control = control_open(array, control_path);
+    return control == NULL ? -1 : 0;
 }
 
 static int plugin_after_fork(void)
 {
-    if (array_start(array) != 0)
-        return -1;
-    control = control_start(array, control_path);
-    return control == NULL ? -1 : 0;
+    return array_start(array) != 0 ? -1 : control_start(control);
 }
 
 static void plugin_cleanup(void)
 {
     if (control != NULL)
-        control_stop(control);
+        control_close(control);
     if (array != NULL) {
         array_stop(array);
         array_free(array);
