@@ -112,7 +112,7 @@ static json_t *outcome(int32_t status)
         return json_pack("{sb}", "ok", 1);
     return json_pack("{sb ss si ss ss}", "ok", 0, "kind", kind_of(status), "status", (int)status,
                      "name", clone_group_status_name(status),
-                     "text", clone_group_status_text(status));
+                     "text", status_text(status));
 }
 
 // ----------------------------------------------------------- the arguments

@@ -387,7 +387,7 @@ static int answer(const struct export *export, const char *what, int32_t status)
 {
     if (status == CLONE_GROUP_OK)
         return 0;
-    nbdkit_error("%s of %s: %s (%s)", what, export->name, clone_group_status_text(status),
+    nbdkit_error("%s of %s: %s (%s)", what, export->name, status_text(status),
                  clone_group_status_name(status));
     nbdkit_set_error(error_number(status));
     return -1;
