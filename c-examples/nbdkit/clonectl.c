@@ -403,6 +403,7 @@ static int run(struct options *options, const char *name)
 {
     json_t *before = link_must(command("status"));
     uint64_t events_after = get_number(json_object_get(before, "group"), "events");
+    uint64_t clones = json_array_size(json_object_get(before, "clones"));
     bool is_map = strcmp(name, "map") == 0;
     int outcome;
 
@@ -411,6 +412,8 @@ static int run(struct options *options, const char *name)
         watch_status(options->json);
     if (options->watch && options->clone == 0)
         wrong_usage("'%s' is nothing to watch", name);
+    if (options->watch && options->clone > clones)
+        wrong_usage("there is no such Clone to watch with '%s'", name);
     if (options->watch && is_map)
         return watch_copy(options->clone, events_after, options->json);
     outcome = show_answer(options, name, link_ask(json_incref(options->command)));
