@@ -30,11 +30,15 @@ const char *clone_state_name(uint32_t state)
     return state < sizeof NAMES / sizeof *NAMES ? NAMES[state] : "Unknown";
 }
 
-// The library speaks of its persistent area; the callbacks here speak of all files.
+// The library speaks to programmers, and of its persistent area only.
 const char *status_text(int32_t status)
 {
-    return status == CLONE_GROUP_ERR_NO_SPACE ? "the file system of the array is full"
-                                              : clone_group_status_text(status);
+    switch (status) {
+    case CLONE_GROUP_ERR_NO_SPACE: return "the file system of the array is full";
+    case CLONE_GROUP_ERR_STATE: return "the present state does not allow it";
+    case CLONE_GROUP_ERR_BUSY: return "another operation runs: try again";
+    default: return clone_group_status_text(status);
+    }
 }
 
 const char *lu_name(uint32_t lu, char name[16])

@@ -387,8 +387,12 @@ static int answer(const struct export *export, const char *what, int32_t status)
 {
     if (status == CLONE_GROUP_OK)
         return 0;
-    nbdkit_error("%s of %s: %s (%s)", what, export->name, status_text(status),
-                 clone_group_status_name(status));
+    if (status == CLONE_GROUP_ERR_STATE)
+        nbdkit_error("%s of %s: it is %s, no point in time", what, export->name,
+                     clone_state_name(array_clone(array, export->lu).state));
+    else
+        nbdkit_error("%s of %s: %s (%s)", what, export->name, status_text(status),
+                     clone_group_status_name(status));
     nbdkit_set_error(error_number(status));
     return -1;
 }
