@@ -54,6 +54,11 @@ static void send_line(char *line)
     }
 }
 
+json_t *link_command(const char *name)
+{
+    return json_pack("{ss}", "command", name);
+}
+
 json_t *link_ask(json_t *command)
 {
     char *text = json_dumps(command, JSON_COMPACT);
