@@ -10,11 +10,14 @@ mod common;
 mod life;
 #[path = "simulation/operator.rs"]
 mod operator;
+#[path = "simulation/sets.rs"]
+mod sets;
 #[path = "simulation/swarm.rs"]
 mod swarm;
 
 use common::seeds::{Summary, attempt, run, seeds};
 use life::{Life, Mode};
+use sets::Sets;
 
 fn live(seed: u64, mode: Mode) -> Summary {
     Life::begin(seed, mode).run(mode)
@@ -45,6 +48,20 @@ fn random_lives_that_must_end() {
     run("cargo test --test simulation random_lives_that_must_end", short(60), |seed| {
         live(seed, Mode::Liveness)
     });
+}
+
+/// Clones of several groups fit together, whatever comes between (R77).
+#[test]
+fn random_sets_of_groups() {
+    let total =
+        run("cargo test --test simulation random_sets_of_groups", short(40), |seed| Sets::begin(seed).run(3));
+    if total.seeds >= 40 {
+        for what in
+            ["sets committed", "sets aborted", "committed after a power loss", "aborted after a power loss"]
+        {
+            assert!(total.counted(what) > 0, "none of the {what}: {:?}", total.counts);
+        }
+    }
 }
 
 /// A seed is a life: the same submissions, completions, results and power losses, whatever runs beside it.

@@ -338,6 +338,8 @@ impl Life {
         let extents = self.swarm.profile.blocks.div_ceil(self.swarm.profile.extent_blocks);
         let pieces = self.swarm.profile.extent_blocks.div_ceil(self.swarm.profile.copy_blocks as usize);
         let bound = 600 + extents * (20 + 10 * pieces) * self.swarm.profile.clones;
+        // A write may have to wait for an exclusive copy of its extents to every Clone, piece by piece.
+        let oldest = 800 + 40 * pieces * self.swarm.profile.clones;
         let mut ages: BTreeMap<u64, usize> = BTreeMap::new();
         for turn in 0..bound {
             if self.pending.is_none() && !self.is_copying() {
@@ -349,7 +351,7 @@ impl Life {
             ages.retain(|tag, _| inner.hosts.contains_key(tag));
             for &tag in inner.hosts.keys() {
                 let age = turn - *ages.entry(tag).or_insert(turn);
-                assert!(age < 600, "a request does not end within a bound (R69)");
+                assert!(age < oldest, "request {tag} does not end within {oldest} turns (R69)");
             }
         }
         panic!("a copy, or an operation, does not end within {bound} turns (R46)");

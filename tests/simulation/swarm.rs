@@ -144,3 +144,12 @@ impl Swarm {
         }
     }
 }
+
+/// A member of a set: small, as a host that waits for every write fills it slowly.
+pub fn of_a_set(rng: &mut fastrand::Rng) -> (Profile, Habits) {
+    let extent_blocks = 1 << rng.usize(0..4);
+    let blocks = rng.usize(3..12) * extent_blocks - rng.usize(..extent_blocks);
+    let clones = rng.usize(1..4);
+    let profile = Profile { blocks, extent_blocks, clones, ..profile(false, rng) };
+    (profile, Habits { reenters: 0, ..habits(rng) })
+}

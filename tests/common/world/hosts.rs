@@ -190,6 +190,11 @@ impl World {
 }
 
 impl Inner {
+    /// What the last write that was submitted wrote to the block.
+    pub fn last_value(&self, block: usize) -> u64 {
+        value_at(self.next_value, block)
+    }
+
     /// A write becomes part of the history of each of its blocks.
     pub(super) fn record_write(&mut self, op: &HostOp, end: u64, certain: bool) {
         for block in op.blocks() {
