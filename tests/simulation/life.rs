@@ -347,6 +347,7 @@ impl Life {
                 return;
             }
             self.busy_turn(true);
+            self.nudge();
             let inner = self.world.inner.borrow();
             ages.retain(|tag, _| inner.hosts.contains_key(tag));
             for &tag in inner.hosts.keys() {
@@ -355,6 +356,14 @@ impl Life {
             }
         }
         panic!("a copy, or an operation, does not end within {bound} turns (R46)");
+    }
+
+    /// A pass that ended with extents that could not be copied waits for the operator (R61).
+    fn nudge(&mut self) {
+        let stalled = |lu| self.world.clone_info(lu).conditions & CLONE_GROUP_CONDITION_STALLED != 0;
+        if self.pending.is_none() && self.clones().any(stalled) {
+            self.pending = Step::Resume.ask(&self.world).ok().map(|tag| (Step::Resume, tag));
+        }
     }
 
     fn busy_turn(&mut self, hosts: bool) {
