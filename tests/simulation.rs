@@ -23,15 +23,15 @@ fn live(seed: u64, mode: Mode) -> Summary {
     Life::begin(seed, mode).run(mode)
 }
 
-/// Debug builds run a few, so that `cargo test` stays short.
-fn short(count: u64) -> std::ops::Range<u64> {
-    seeds(if cfg!(debug_assertions) { count } else { count * 20 })
+/// Debug builds run a few, so that `cargo test` stays short; optimized ones 20,000 in all.
+fn some(debug: u64, optimized: u64) -> std::ops::Range<u64> {
+    seeds(if cfg!(debug_assertions) { debug } else { optimized })
 }
 
 /// Hosts, operations and power losses in random order lose nothing and end.
 #[test]
 fn random_lives_without_faults() {
-    run("cargo test --test simulation random_lives_without_faults", short(100), |seed| {
+    run("cargo test --test simulation random_lives_without_faults", some(100, 7000), |seed| {
         live(seed, Mode::NoFaults)
     });
 }
@@ -39,13 +39,15 @@ fn random_lives_without_faults() {
 /// The same with I/Os and metadata writes that fail at any time.
 #[test]
 fn random_lives_with_faults() {
-    run("cargo test --test simulation random_lives_with_faults", short(100), |seed| live(seed, Mode::Safety));
+    run("cargo test --test simulation random_lives_with_faults", some(100, 7000), |seed| {
+        live(seed, Mode::Safety)
+    });
 }
 
 /// Faults stop, hosts do not: every request, operation and copy ends within a bound.
 #[test]
 fn random_lives_that_must_end() {
-    run("cargo test --test simulation random_lives_that_must_end", short(60), |seed| {
+    run("cargo test --test simulation random_lives_that_must_end", some(60, 4000), |seed| {
         live(seed, Mode::Liveness)
     });
 }
@@ -53,8 +55,9 @@ fn random_lives_that_must_end() {
 /// Clones of several groups fit together, whatever comes between (R77).
 #[test]
 fn random_sets_of_groups() {
-    let total =
-        run("cargo test --test simulation random_sets_of_groups", short(40), |seed| Sets::begin(seed).run(3));
+    let total = run("cargo test --test simulation random_sets_of_groups", some(60, 2000), |seed| {
+        Sets::begin(seed).run(3)
+    });
     if total.seeds >= 40 {
         for what in
             ["sets committed", "sets aborted", "committed after a power loss", "aborted after a power loss"]

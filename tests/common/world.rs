@@ -141,11 +141,9 @@ impl World {
 
     pub fn with_habits(profile: Profile, habits: Habits, seed: u64) -> Box<World> {
         let mut bytes = 0;
+        let config = config(&profile, &habits);
         // SAFETY: valid places.
-        assert_eq!(
-            unsafe { clone_group_metadata_size(&config(&profile, &habits), &mut bytes) },
-            CLONE_GROUP_OK
-        );
+        assert_eq!(unsafe { clone_group_metadata_size(&config, &mut bytes) }, CLONE_GROUP_OK);
         let content =
             |lu: usize| (0..profile.blocks as u64).map(|block| (lu as u64 + 1) << 48 | block).collect();
         let devices: Vec<Device> =

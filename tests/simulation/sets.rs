@@ -14,6 +14,9 @@ use crate::common::world::{Habits, Profile, TAG_OPERATION, World};
 
 const SET_TAG: u64 = TAG_OPERATION + (1 << 30);
 
+/// Callbacks know where each of them is.
+type Worlds = Vec<Box<World>>;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Fracture,
@@ -77,7 +80,7 @@ struct Asked {
 }
 
 pub struct Sets {
-    worlds: Vec<Box<World>>,
+    worlds: Worlds,
     rng: fastrand::Rng,
     log: Log,
     next_id: u64,
@@ -88,7 +91,7 @@ impl Sets {
     pub fn begin(seed: u64) -> Sets {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x5e75 << 40);
         let count = rng.usize(2..4);
-        let worlds: Vec<Box<World>> = (0..count as u64).map(|at| array(seed * 8 + at, &mut rng)).collect();
+        let worlds: Worlds = (0..count as u64).map(|at| array(seed * 8 + at, &mut rng)).collect();
         let log = Log::of(&worlds);
         Sets { worlds, rng, log, next_id: 1, counts: Summary::default() }
     }
@@ -312,8 +315,8 @@ impl Sets {
         }
         let committed: Vec<bool> = match asked.kind {
             Kind::Fracture => {
-                let fractured = |world: &Box<World>| world.clone_info(1).state == CLONE_GROUP_CLONE_FRACTURED;
-                self.worlds.iter().map(fractured).collect()
+                let state = |at: usize| self.worlds[at].clone_info(1).state;
+                (0..self.worlds.len()).map(|at| state(at) == CLONE_GROUP_CLONE_FRACTURED).collect()
             }
             Kind::Restore => {
                 self.generations().iter().zip(&asked.generations).map(|(now, before)| now != before).collect()

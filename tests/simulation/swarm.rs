@@ -33,7 +33,7 @@ pub struct Swarm {
     pub prepared: bool,
     /// Of 256: blocks that are read right after a power loss. The others are left to hosts.
     pub read_after_loss: u32,
-    /// Of 256: I/Os completed in a turn, at most.
+    /// I/Os completed in a turn, at most, and the budget of polls.
     pub completions: usize,
     pub budget: u32,
 }
@@ -113,8 +113,8 @@ fn hosts(rng: &mut fastrand::Rng) -> Hosts {
 
 impl Swarm {
     pub fn draw(faults: bool, rng: &mut fastrand::Rng) -> Swarm {
-        // One in 32 is a long life.
-        let turns = if rng.usize(..32) == 0 { rng.usize(2500..4000) } else { rng.usize(150..700) };
+        // One in 24 is a long life.
+        let turns = if rng.usize(..24) == 0 { rng.usize(3000..6000) } else { rng.usize(200..1000) };
         let crashes = one(&[0, 1, 4, 12], rng);
         Swarm {
             profile: profile(faults, rng),
