@@ -88,10 +88,15 @@ impl Block {
 
     fn close(&mut self, value: u64) -> Write {
         self.moments += 1;
-        let began = match self.open.iter().position(|open| open.value == value) {
-            Some(at) => self.open.remove(at).began,
-            None => self.moments,
-        };
+        // Of several with one value, zeroes, nobody knows which one it is: let it be the oldest, and leave the oldest.
+        let oldest = self.open.iter().find(|open| open.value == value).map(|open| open.began);
+        if let Some(at) = self.open.iter().rposition(|open| open.value == value) {
+            self.open.remove(at);
+            if let Some(left) = self.open.iter_mut().find(|open| open.value == value) {
+                left.began = oldest.unwrap_or_default();
+            }
+        }
+        let began = oldest.unwrap_or(self.moments);
         Write { value, began, ended: self.moments }
     }
 

@@ -272,7 +272,7 @@ impl Life {
             self.world.settle();
             self.follow();
             if self.has(CLONE_GROUP_CONDITION_METADATA_FAILED) {
-                assert_eq!(Step::Repair.run(&self.world), CLONE_GROUP_OK, "metadata cannot be repaired");
+                self.repair();
             }
             Step::Resume.run(&self.world);
         }
@@ -332,9 +332,8 @@ impl Life {
             self.busy_turn(false);
         }
         if self.has(CLONE_GROUP_CONDITION_METADATA_FAILED) {
-            assert_eq!(Step::Repair.run(&self.world), CLONE_GROUP_OK, "metadata cannot be repaired");
+            self.repair();
         }
-        let _ = Step::Resume.run(&self.world);
         let extents = self.swarm.profile.blocks.div_ceil(self.swarm.profile.extent_blocks);
         let pieces = self.swarm.profile.extent_blocks.div_ceil(self.swarm.profile.copy_blocks as usize);
         let bound = 600 + extents * (20 + 10 * pieces) * self.swarm.profile.clones;
@@ -358,12 +357,27 @@ impl Life {
         panic!("a copy, or an operation, does not end within {bound} turns (R46)");
     }
 
-    /// A pass that ended with extents that could not be copied waits for the operator (R61).
+    /// A pass that ended with extents that could not be copied waits for the operator (R61), and so does a pause. The
+    /// group may be busy: then again in the next turn.
     fn nudge(&mut self) {
         let stalled = |lu| self.world.clone_info(lu).conditions & CLONE_GROUP_CONDITION_STALLED != 0;
-        if self.pending.is_none() && self.clones().any(stalled) {
+        let paused = self.has(CLONE_GROUP_CONDITION_PAUSED);
+        if self.pending.is_none() && (paused || self.clones().any(stalled)) {
             self.pending = Step::Resume.ask(&self.world).ok().map(|tag| (Step::Resume, tag));
         }
+    }
+
+    /// Hosts may have all slots for requests: then they are waited for.
+    fn repair(&mut self) {
+        let mut status = CLONE_GROUP_ERR_BUSY;
+        for _ in 0..200 {
+            status = Step::Repair.run(&self.world);
+            if status != CLONE_GROUP_ERR_BUSY {
+                break;
+            }
+            self.busy_turn(false);
+        }
+        assert_eq!(status, CLONE_GROUP_OK, "metadata cannot be repaired");
     }
 
     fn busy_turn(&mut self, hosts: bool) {

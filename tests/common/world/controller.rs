@@ -282,7 +282,7 @@ impl Inner {
             _ => lu,
         };
         // What was acknowledged may be gone: another history begins.
-        self.history.end(lu);
+        self.end_histories(lu);
         self.models[lu].iter_mut().for_each(Block::lose_cached);
         let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
         for read in readers {

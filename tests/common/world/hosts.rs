@@ -204,6 +204,16 @@ impl Inner {
         }
     }
 
+    /// The histories of the LU end here. Writes that are under way may have happened already.
+    pub(super) fn end_histories(&mut self, lu: usize) {
+        let hosts = std::mem::take(&mut self.hosts);
+        for op in hosts.values().filter(|op| op.lu == lu && op.changes_blocks()) {
+            self.record_write(op, u64::MAX, false);
+        }
+        self.hosts = hosts;
+        self.history.end(lu);
+    }
+
     fn record_read(&mut self, op: &HostOp, end: u64) {
         for (block, &value) in op.blocks().zip(&op.payload) {
             let model = &self.models[op.lu][block];

@@ -120,11 +120,7 @@ impl Inner {
     /// What hosts were doing may have happened or not, and what they saw up to now is checked. What the blocks hold
     /// from now on is one legal value each.
     fn lose_histories(&mut self) {
-        let hosts = std::mem::take(&mut self.hosts);
-        for op in hosts.values().filter(|op| op.changes_blocks()) {
-            self.record_write(op, u64::MAX, false);
-        }
-        self.history.end_all();
+        (0..self.devices.len()).for_each(|lu| self.end_histories(lu));
         self.models.iter_mut().flatten().for_each(Block::lose_power);
         self.cut = None;
         self.protected.1.fill(false);

@@ -32,7 +32,7 @@ impl Inner {
             CLONE_GROUP_CLONE_FRACTURED | CLONE_GROUP_CLONE_RESTORING => {}
             _ => {
                 self.usable[lu] = false;
-                self.history.end(lu);
+                self.end_histories(lu);
             }
         }
     }
@@ -48,7 +48,7 @@ impl Inner {
             );
         }
         self.record_cut(&content);
-        self.history.end(lu);
+        self.end_histories(lu);
         self.models[lu] = content.iter().map(|&value| Block::holding(vec![value])).collect();
         self.usable[lu] = true;
     }
@@ -93,7 +93,7 @@ impl Inner {
             );
         }
         self.view += 1;
-        self.history.end(0);
+        self.end_histories(0);
         self.models[0] = self.devices[0].now.iter().map(|&value| Block::holding(vec![value])).collect();
         self.mixture.iter_mut().for_each(Vec::clear);
         self.view_reversing = false;
@@ -111,7 +111,7 @@ impl Inner {
         self.view_content.clone_from(&content);
         self.view_reversing |= self.reversing == lu;
         self.view += 1;
-        self.history.end(0);
+        self.end_histories(0);
         self.models[0] = content.iter().map(|&value| Block::holding(vec![value])).collect();
         // Requests that were held across the start see the new view as well.
         let view = self.view;
