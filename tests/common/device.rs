@@ -56,6 +56,12 @@ impl Device {
         }
     }
 
+    /// What the block may hold after a power loss now.
+    pub fn after_loss(&self, block: usize) -> impl Iterator<Item = u64> {
+        let cached = self.cache.iter().filter(move |cached| cached.0 == block).map(|cached| cached.1);
+        cached.chain(std::iter::once(self.durable[block]))
+    }
+
     /// A flush failed, and the cache dropped all that it held.
     pub fn drop_cached(&mut self) {
         self.cache.clear();

@@ -5,6 +5,7 @@ use ::clone_group::ffi::types::*;
 
 use super::super::device::BLOCK_BYTES;
 use super::super::model::Block;
+use super::digest::OVER;
 use super::trace::{describe, trace};
 use super::{Inner, World};
 
@@ -35,6 +36,8 @@ pub struct Held {
     pub(super) bytes: Vec<u8>,
     pub(super) sealed: Vec<(usize, u64)>,
     pub(super) sealed_area: usize,
+    /// It hangs until this turn.
+    pub(super) until: u64,
 }
 
 /// Decides about an I/O when it is submitted.
@@ -55,13 +58,14 @@ impl World {
 
     /// Completes up to so many held I/Os, in any order.
     pub fn complete_some(&self, most: usize) {
+        self.inner.borrow_mut().turn += 1;
         for _ in 0..most {
             let (io, status) = {
                 let inner = &mut *self.inner.borrow_mut();
-                if inner.held.is_empty() || inner.steps >= inner.power_fails_at {
+                if inner.steps >= inner.power_fails_at {
                     return;
                 }
-                let at = inner.rng.usize(..inner.held.len());
+                let Some(at) = inner.any_held() else { return };
                 let held = inner.held.swap_remove(at);
                 (held.io, inner.perform(&held))
             };
@@ -163,6 +167,31 @@ impl World {
 }
 
 impl Inner {
+    /// One of the I/Os that are held and do not hang.
+    fn any_held(&mut self) -> Option<usize> {
+        let turn = self.turn;
+        let ready = self.held.iter().filter(|held| held.until <= turn).count();
+        if ready == 0 {
+            return None;
+        }
+        let number = self.rng.usize(..ready);
+        self.held.iter().enumerate().filter(|(_, held)| held.until <= turn).nth(number).map(|(at, _)| at)
+    }
+
+    /// Nothing hangs any more.
+    pub fn nothing_hangs(&mut self) {
+        self.habits.hangs = 0;
+        self.held.iter_mut().for_each(|held| held.until = 0);
+    }
+
+    /// Does what the I/O asks for; returns its status.
+    pub(super) fn perform(&mut self, held: &Held) -> i32 {
+        let status = self.perform_unnoted(held);
+        self.note_io(OVER, &held.io, status);
+        self.tally.faults += u64::from(status < 0);
+        status
+    }
+
     /// Whether the LU declares that discarded blocks read as zeroes.
     pub(super) fn reads_zeroes(&self, lu: usize) -> bool {
         self.profile.discard_zeroes || self.zeroes.contains(&lu)
@@ -196,8 +225,7 @@ impl Inner {
         io.lu == CLONE_GROUP_LU_NONE
     }
 
-    /// Does what the I/O asks for; returns its status.
-    pub(super) fn perform(&mut self, held: &Held) -> i32 {
+    fn perform_unnoted(&mut self, held: &Held) -> i32 {
         self.steps += 1;
         trace(|| format!("over   {}", describe(&held.io)));
         let io = &held.io;
@@ -253,6 +281,8 @@ impl Inner {
             reversing if reversing == lu => 0,
             _ => lu,
         };
+        // What was acknowledged may be gone: another history begins.
+        self.end_histories(lu);
         self.models[lu].iter_mut().for_each(Block::lose_cached);
         let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
         for read in readers {
