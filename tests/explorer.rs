@@ -1,7 +1,26 @@
-//! The scripts that the crash explorer and the fault loops run.
+//! The exhaustive crash explorer: power is lost at every boundary of every script - each I/O submitted, each one over,
+//! each request done - and every image of the media that may be left of it is recovered and checked; then again inside
+//! of that Recovery and of what follows.
+//!
+//! A failure prints the line that replays it. `CLONE_GROUP_EXPLORE_IMAGES=100000000` asks for that many images.
 
 mod common;
 mod scripts;
+
+#[path = "explorer/check.rs"]
+mod check;
+#[path = "explorer/image.rs"]
+mod image;
+#[path = "explorer/run.rs"]
+mod run;
+#[path = "explorer/work.rs"]
+mod work;
+
+use run::Limits;
+use scripts::Script;
+
+/// What a run of the tests asks for where it is optimized.
+const IMAGES: usize = 1_000_000;
 
 /// Every script runs to its end where nothing fails, and at least sixty are tried by every run.
 #[test]
@@ -12,4 +31,41 @@ fn every_script_runs() {
         assert_eq!(scripts::named(&script.name).steps, script.steps);
     }
     assert!(scripts::chosen().len() >= 60);
+}
+
+/// The scripts of this run, and how deep each one is explored.
+fn work() -> Vec<(Script, Limits)> {
+    let wanted = std::env::var("CLONE_GROUP_EXPLORE_IMAGES")
+        .ok()
+        .map(|images| images.parse::<usize>().expect("CLONE_GROUP_EXPLORE_IMAGES is a number"));
+    if cfg!(debug_assertions) && wanted.is_none() {
+        let limits = Limits { first: 60, second: 30, third: 5, linear: 1 };
+        return scripts::chosen().into_iter().map(|script| (script, limits)).collect();
+    }
+    let images = wanted.unwrap_or(IMAGES);
+    let scripts = if images > 10 * IMAGES { scripts::all() } else { scripts::chosen() };
+    let share = images / scripts.len();
+    let limits = |script: &Script| Limits {
+        first: usize::MAX,
+        second: if script.small { usize::MAX } else { share },
+        third: share / 10,
+        linear: 4,
+    };
+    scripts.into_iter().map(|script| (script.clone(), limits(&script))).collect()
+}
+
+/// Whatever a power loss leaves, at any moment of any script, and whatever the next one leaves of that: nothing that
+/// hosts were promised is lost, and everything comes to its end.
+#[test]
+fn power_lost_at_every_boundary_of_every_script() {
+    if let Ok(line) = std::env::var("CLONE_GROUP_EXPLORE") {
+        return run::replay(&line);
+    }
+    let work = work();
+    let summary = work::explore(&work);
+    summary.print();
+    assert!(summary.failures.is_empty(), "replay with\n{}", summary.failures.join("\n"));
+    if !cfg!(debug_assertions) {
+        assert!(summary.total.all_checked() >= IMAGES, "the scripts lost their images");
+    }
 }

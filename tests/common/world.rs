@@ -15,6 +15,8 @@ use super::device::{Area, BLOCK_BYTES, Device, UNIT_BYTES};
 use super::model::Block;
 use super::pages::Format;
 
+pub mod fork;
+
 /// What a simulation is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
@@ -172,6 +174,10 @@ pub struct Inner {
     view_content: Vec<u64>,
     /// Since the Source was last as hosts saw it, a Reverse Synchronization wrote it.
     view_reversing: bool,
+    /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
+    pub boundary: Option<Box<dyn FnMut(&World)>>,
+    /// Where a unit of metadata lies that cannot be read until it is written.
+    pub bad_unit: Option<usize>,
 }
 
 /// Decides about an I/O when it is submitted.
@@ -266,6 +272,8 @@ impl World {
             mixture: vec![Vec::new(); profile.blocks],
             view_content: vec![0; profile.blocks],
             view_reversing: false,
+            boundary: None,
+            bad_unit: None,
         };
         Box::new(World {
             inner: RefCell::new(inner),
@@ -578,6 +586,7 @@ impl World {
                 let held = inner.held.swap_remove(at);
                 (held.io, inner.perform(&held))
             };
+            self.at_boundary();
             // SAFETY: a live group.
             assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
             if io.operation == CLONE_GROUP_IO_FLUSH && status != CLONE_GROUP_OK {
@@ -976,7 +985,9 @@ impl Inner {
             }
             return -5;
         }
+        let touched = self.bad_unit.is_some_and(|bad| bad < offset + length && offset < bad + UNIT_BYTES);
         match io.operation {
+            CLONE_GROUP_IO_PERSIST_READ if touched => return -5,
             CLONE_GROUP_IO_PERSIST_READ => {
                 // SAFETY: the library's buffer of this length, valid until the I/O is over.
                 unsafe {
@@ -989,6 +1000,9 @@ impl Inner {
                 let now = unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), length) };
                 assert_eq!(now, &held.bytes[..], "a metadata image changed under the write (R28)");
                 self.area.write(offset, &held.bytes);
+                if touched {
+                    self.bad_unit = None;
+                }
             }
             _ => self.area.flush(held.sealed_area),
         }
@@ -1232,7 +1246,8 @@ impl Inner {
 
 /// With CLONE_GROUP_TRACE set, a replay tells what happens.
 pub fn trace(line: impl FnOnce() -> String) {
-    if std::env::var_os("CLONE_GROUP_TRACE").is_some() {
+    static WANTED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    if *WANTED.get_or_init(|| std::env::var_os("CLONE_GROUP_TRACE").is_some()) {
         println!("{}", line());
     }
 }
@@ -1307,7 +1322,16 @@ fn no_violation<R>(result: R) -> R {
 unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone_group_io) -> i32 {
     // SAFETY: the world that was given as context, and an I/O that is valid during the call.
     let (world, io) = unsafe { (&*context.cast::<World>(), *io) };
-    caught(-5, || submit(world, io))
+    caught(-5, || {
+        if world.inner.borrow().boundary.is_none() {
+            return submit(world, io);
+        }
+        // What was written so far counts, also where this I/O is done at once.
+        world.catch_up();
+        let status = submit(world, io);
+        world.at_boundary();
+        status
+    })
 }
 
 fn submit(world: &World, io: clone_group_io) -> i32 {
@@ -1386,6 +1410,7 @@ unsafe extern "C" fn done(context: *mut c_void, tag: u64, status: i32) {
             inner.host_done(tag, status);
         }
     });
+    caught((), || world.at_boundary());
 }
 
 unsafe extern "C" fn event(context: *mut c_void, event: *const clone_group_event) {

@@ -198,7 +198,8 @@ fn situation(operation: Operation, clones: u32) -> (Vec<Step>, Vec<Ask>) {
             (steps, vec![Ask::Add(2), Ask::Synchronize(2)])
         }
         Operation::Remove => (point_in_time(clones), vec![Ask::Remove(1), Ask::Add(1)]),
-        Operation::Cancel => (restoring(clones), vec![Ask::Cancel(1)]),
+        // A restore is canceled, and asked for again.
+        Operation::Cancel => (restoring(clones), vec![Ask::Cancel(1), Ask::Restore(1)]),
         Operation::Retarget => (restoring(clones), vec![Ask::Retarget(2)]),
         Operation::Accept => {
             let mut steps = restoring(clones);
@@ -262,6 +263,27 @@ fn script(operation: Operation, request: usize, moment: Moment, clones: u32) -> 
                 Moment::After => steps.extend([Settle, flush(0), Settle, write(0, 2, 1)]),
             }
         }
+        (Operation::Cancel | Operation::Retarget, _) => {
+            // Copies and hosts are under way when it is asked for.
+            steps.push(Do(Ask::Resume));
+            match moment {
+                Moment::Before => {
+                    steps.push(Copy(1));
+                    steps.extend(hosts.clone());
+                    steps.extend([Poll(2), Complete(3)]);
+                }
+                Moment::During => {
+                    steps.extend([Copy(1), Complete(1), Poll(2), Complete(1)]);
+                    steps.extend(hosts.clone());
+                }
+                Moment::After => steps.extend([Copy(2), Complete(1)]),
+            }
+            steps.extend(first.map(Begin));
+            steps.extend([Poll(2), Complete(2)]);
+            if moment == Moment::After && operation == Operation::Retarget {
+                steps.extend(hosts.clone());
+            }
+        }
         (_, Moment::Before) => {
             steps.extend(hosts);
             steps.extend([Poll(2), Complete(1)]);
@@ -273,6 +295,8 @@ fn script(operation: Operation, request: usize, moment: Moment, clones: u32) -> 
             steps.extend([Copy(1)]);
             steps.extend(hosts);
             steps.extend([Poll(2), Complete(1), Copy(1), Complete(1)]);
+            // Beside it, in another extent, and of everything.
+            steps.extend([write(lu, 6, 1), Poll(1), host(CLONE_GROUP_IO_READ, lu, 0, 14), Complete(1)]);
         }
         (_, Moment::After) => {
             steps.extend(first.map(Do));
@@ -280,7 +304,14 @@ fn script(operation: Operation, request: usize, moment: Moment, clones: u32) -> 
             steps.extend(hosts);
         }
     }
-    if !matches!(operation, Operation::Format) {
+    if operation == Operation::Cancel {
+        steps.push(Settle);
+        steps.extend(rest.iter().map(|&ask| Do(ask)));
+        steps.push(Copy(1));
+        if moment == Moment::After {
+            steps.extend(requests(request, lu));
+        }
+    } else if operation != Operation::Format {
         steps.push(Settle);
         steps.extend(rest.iter().map(|&ask| Do(ask)));
     }
