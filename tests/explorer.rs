@@ -47,8 +47,8 @@ fn work() -> Vec<(Script, Limits)> {
     let share = images / scripts.len();
     let limits = |script: &Script| Limits {
         first: usize::MAX,
-        second: if script.small { usize::MAX } else { share },
-        third: share / 10,
+        second: if script.small { usize::MAX } else { 2 * share },
+        third: share / 2,
         linear: 4,
     };
     scripts.into_iter().map(|script| (script.clone(), limits(&script))).collect()
@@ -65,7 +65,7 @@ fn power_lost_at_every_boundary_of_every_script() {
     let summary = work::explore(&work);
     summary.print();
     assert!(summary.failures.is_empty(), "replay with\n{}", summary.failures.join("\n"));
-    if !cfg!(debug_assertions) {
+    if !cfg!(debug_assertions) && std::env::var_os("CLONE_GROUP_EXPLORE_IMAGES").is_none() {
         assert!(summary.total.all_checked() >= IMAGES, "the scripts lost their images");
     }
 }

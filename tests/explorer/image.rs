@@ -30,6 +30,24 @@ impl Boundary {
         Boundary { blocks: snapshot.durable_blocks(), oracle: mix.finish(), snapshot, loose }
     }
 
+    /// Two boundaries with one signature have the same images.
+    pub fn signature(&self) -> u64 {
+        let mut mix = Mix::new();
+        mix.add(self.oracle);
+        self.blocks.iter().for_each(|&value| mix.add(value));
+        mix.add(self.loose.blocks.len() as u64);
+        for &(lu, block, value) in &self.loose.blocks {
+            mix.add((lu << 32 | block) as u64);
+            mix.add(value);
+        }
+        for (offset, bytes) in &self.loose.units {
+            mix.add(*offset as u64);
+            mix.add_bytes(bytes);
+        }
+        mix.add_bytes(self.snapshot.durable_area());
+        mix.finish()
+    }
+
     /// Fates of this image, as a power loss takes them.
     pub fn fates(&self, image: Image) -> (Vec<bool>, Vec<UnitFate>) {
         let k = self.loose.blocks.len();

@@ -15,9 +15,7 @@ pub struct Counts {
     pub boundaries: usize,
     /// Images that were listed.
     pub raw: usize,
-    /// Of them, those that no other one is equal to, in content and in what is legal.
-    pub distinct: usize,
-    /// Recovered and checked, by the number of power losses before.
+    /// Recovered and checked, by the number of power losses before. No two are equal in content and in what is legal.
     pub checked: [usize; 3],
     /// Recovered and checked one power loss after the other, one I/O later each time.
     pub linear: usize,
@@ -27,7 +25,6 @@ impl Counts {
     pub fn add(&mut self, other: &Counts) {
         self.boundaries += other.boundaries;
         self.raw += other.raw;
-        self.distinct += other.distinct;
         self.linear += other.linear;
         for (sum, one) in self.checked.iter_mut().zip(other.checked) {
             *sum += one;
@@ -53,7 +50,7 @@ pub struct Limits {
 }
 
 /// Images in what follows one image, where they are sampled.
-const OF_ONE_IMAGE: usize = 200;
+const OF_ONE_IMAGE: usize = 400;
 
 /// Runs the script once; all of its boundaries.
 pub fn boundaries(script: &Script) -> Vec<(Boundary, Allowed)> {
@@ -132,18 +129,22 @@ struct Task {
 pub struct Explorer<'a> {
     script: &'a Script,
     limits: Limits,
+    /// Keys of images.
     seen: HashSet<u64>,
+    /// Signatures of boundaries.
+    listed: HashSet<u64>,
     pub counts: Counts,
 }
 
 impl<'a> Explorer<'a> {
     pub fn new(script: &'a Script, limits: Limits) -> Explorer<'a> {
-        Explorer { script, limits, seen: HashSet::new(), counts: Counts::default() }
+        Explorer { script, limits, seen: HashSet::new(), listed: HashSet::new(), counts: Counts::default() }
     }
 
     /// All of it. The line that replays the first failure, if there is one.
     pub fn run(&mut self) -> Result<(), String> {
-        let boundaries = boundaries(self.script);
+        let played = catch_unwind(AssertUnwindSafe(|| boundaries(self.script)));
+        let boundaries = played.map_err(|_| format!("{} fails without a power loss", self.script.name))?;
         self.counts.boundaries = boundaries.len();
         let mut tasks = self.list(&boundaries, self.limits.first);
         for task in &tasks {
@@ -181,18 +182,24 @@ impl<'a> Explorer<'a> {
     fn list(&mut self, boundaries: &[(Boundary, Allowed)], most: usize) -> Vec<Task> {
         let mut tasks = Vec::new();
         for (at, (boundary, _)) in boundaries.iter().enumerate() {
+            // Most boundaries are as the one before.
+            if !self.listed.insert(boundary.signature()) {
+                continue;
+            }
             boundary.for_each(|image, key| {
                 self.counts.raw += 1;
                 if self.seen.insert(key) {
-                    self.counts.distinct += 1;
                     tasks.push(Task { boundary: at, image, key });
                 }
             });
         }
         if tasks.len() > most {
-            // By key, which is as good as at random; in the order of the boundaries again.
+            // By key, which is as good as at random. What is left out may come back.
             tasks.sort_by_key(|task| task.key);
-            tasks.truncate(most);
+            for task in tasks.drain(most..) {
+                self.seen.remove(&task.key);
+                self.listed.remove(&boundaries[task.boundary].0.signature());
+            }
             tasks.sort_by_key(|task| (task.boundary, task.image.0));
         }
         tasks
@@ -225,8 +232,8 @@ impl<'a> Explorer<'a> {
         for task in self.list(&next, most) {
             let path = format!("{path}/");
             self.visit(&next, &task, &path, depth + 1, 0)?;
-            if depth == 0 && task.key % 64 == 0 && self.counts.checked[2] < self.limits.third {
-                self.visit(&next, &task, &path, depth + 1, OF_ONE_IMAGE / 10)?;
+            if depth == 0 && task.key % 16 == 0 && self.counts.checked[2] < self.limits.third {
+                self.visit(&next, &task, &path, depth + 1, OF_ONE_IMAGE / 20)?;
             }
         }
         Ok(())

@@ -10,6 +10,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::run::{Counts, Explorer, Limits};
 use crate::scripts::Script;
 
+/// Failures after which no further script is begun.
+const ENOUGH_FAILURES: usize = 4;
+
 /// What became of the whole.
 #[derive(Default)]
 pub struct Summary {
@@ -38,6 +41,9 @@ pub fn explore(scripts: &[(Script, Limits)]) -> Summary {
                     summary.note(&script.name, &explorer.counts, began.elapsed(), outcome);
                     bar.set_message(format!("{} images", summary.total.all_checked()));
                     bar.inc(1);
+                    if summary.failures.len() >= ENOUGH_FAILURES {
+                        next.store(scripts.len(), Ordering::Relaxed);
+                    }
                 }
             });
         }
@@ -54,18 +60,20 @@ impl Summary {
         row.1.add(counts);
         row.2 += time;
         self.total.add(counts);
-        self.failures.extend(outcome.err());
+        if let Err(replay) = outcome {
+            println!("after {} images: {replay}", self.total.all_checked());
+            self.failures.push(replay);
+        }
     }
 
     /// A row for each operation, and their sum.
     pub fn print(&self) {
         println!(
-            "{:10} {:>7} {:>10} {:>11} {:>10} {:>10} {:>10} {:>9} {:>9} {:>8}",
+            "{:10} {:>7} {:>10} {:>11} {:>10} {:>10} {:>9} {:>9} {:>8}",
             "operation",
             "scripts",
             "boundaries",
             "listed",
-            "distinct",
             "1 loss",
             "2 losses",
             "3 losses",
@@ -83,9 +91,9 @@ impl Summary {
 }
 
 fn print(operation: &str, scripts: usize, counts: &Counts, time: Duration) {
-    let Counts { boundaries, raw, distinct, checked, linear } = counts;
+    let Counts { boundaries, raw, checked, linear } = counts;
     println!(
-        "{operation:10} {scripts:7} {boundaries:10} {raw:11} {distinct:10} {:10} {:10} {:9} {linear:9} {:8.1}",
+        "{operation:10} {scripts:7} {boundaries:10} {raw:11} {:10} {:10} {:9} {linear:9} {:8.1}",
         checked[0],
         checked[1],
         checked[2],
