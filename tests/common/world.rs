@@ -86,6 +86,10 @@ pub enum Choice {
     Fail(i32),
     /// It fails, and a write was done nevertheless; of a flush: the cache is gone.
     FailDone(i32),
+    /// The controller holds it, and when it completes it is as with `Fail`.
+    FailLater(i32),
+    /// The same as with `FailDone`.
+    FailDoneLater(i32),
 }
 
 /// An I/O that the controller holds.
@@ -96,6 +100,8 @@ struct Held {
     bytes: Vec<u8>,
     sealed: Vec<(usize, u64)>,
     sealed_area: usize,
+    /// How it will end, if a test decided that.
+    end: Choice,
 }
 
 #[derive(Clone, Debug)]
@@ -909,6 +915,11 @@ impl Inner {
     fn perform(&mut self, held: &Held) -> i32 {
         self.steps += 1;
         trace(|| format!("over   {}", describe(&held.io)));
+        match held.end {
+            Choice::FailLater(status) => return self.perform_choice(held, Choice::Fail(status)),
+            Choice::FailDoneLater(status) => return self.perform_choice(held, Choice::FailDone(status)),
+            _ => {}
+        }
         let io = &held.io;
         if Inner::is_metadata(io) {
             return self.perform_metadata(held);
@@ -1374,7 +1385,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     };
     let sealed =
         if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
-    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal() };
+    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal(), end: choice };
     let off = inner.steps >= inner.power_fails_at;
     match choice {
         Choice::Now | Choice::Fail(_) | Choice::FailDone(_) if !off => {
@@ -1386,7 +1397,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
             assert_eq!(unsafe { clone_group_io_complete(world.group(), io.id, status) }, CLONE_GROUP_OK);
             return CLONE_GROUP_PENDING;
         }
-        Choice::Hold => {
+        Choice::Hold | Choice::FailLater(_) | Choice::FailDoneLater(_) => {
             inner.held.push(held);
             return CLONE_GROUP_PENDING;
         }

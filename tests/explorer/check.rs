@@ -129,6 +129,10 @@ pub fn check(world: &mut World, allowed: &Allowed, way: Way) {
     if way.immediate {
         world.inner.borrow_mut().profile.immediate = 256;
     }
+    {
+        let inner = &mut *world.inner.borrow_mut();
+        (inner.fault_seen, inner.metadata_fault_seen) = (false, false);
+    }
     world.next_value_is((7 << 60) | way.depth << 32);
     world.power_on();
     recover(world, allowed);

@@ -157,6 +157,7 @@ impl Held {
             bytes: self.bytes.clone(),
             sealed: Vec::new(),
             sealed_area: self.sealed_area,
+            end: self.end,
         }
     }
 }
