@@ -2,7 +2,8 @@
 //! each request done - and every image of the media that may be left of it is recovered and checked; then again inside
 //! of that Recovery and of what follows.
 //!
-//! A failure prints the line that replays it. `CLONE_GROUP_EXPLORE_IMAGES=100000000` asks for that many images.
+//! A failure prints the line that replays it. `CLONE_GROUP_EXPLORE_IMAGES=100000000` asks for about that many images,
+//! with CLONE_GROUP_EXPLORE_SCRIPTS=restore/ of the scripts whose names begin so.
 
 mod common;
 mod scripts;
@@ -33,7 +34,8 @@ fn every_script_runs() {
     assert!(scripts::chosen().len() >= 60);
 }
 
-/// The scripts of this run, and how deep each one is explored.
+/// The scripts of this run, and how deep each one is explored: every image after one power loss of all of them, and
+/// power losses in what follows for the chosen ones; in a long run for all.
 fn work() -> Vec<(Script, Limits)> {
     let wanted = std::env::var("CLONE_GROUP_EXPLORE_IMAGES")
         .ok()
@@ -43,14 +45,18 @@ fn work() -> Vec<(Script, Limits)> {
         return scripts::chosen().into_iter().map(|script| (script, limits)).collect();
     }
     let images = wanted.unwrap_or(IMAGES);
-    let scripts = if images > 10 * IMAGES { scripts::all() } else { scripts::chosen() };
-    let share = images / scripts.len();
-    let limits = |script: &Script| Limits {
-        first: usize::MAX,
-        second: if script.small { usize::MAX } else { 2 * share },
-        third: share / 2,
-        linear: 4,
+    let chosen: Vec<String> = scripts::chosen().into_iter().map(|script| script.name).collect();
+    let long = images > 5 * IMAGES;
+    let share = if long { images / scripts::all().len() } else { images / chosen.len() };
+    let limits = |script: &Script| {
+        let deeper = long || chosen.contains(&script.name);
+        let second = if script.small { usize::MAX } else { share };
+        let (second, third) = if deeper { (second, share / 4) } else { (0, 0) };
+        Limits { first: usize::MAX, second, third, linear: 2 }
     };
+    let prefix = std::env::var("CLONE_GROUP_EXPLORE_SCRIPTS").unwrap_or_default();
+    let mut scripts = scripts::all();
+    scripts.retain(|script| script.name.starts_with(&prefix));
     scripts.into_iter().map(|script| (script.clone(), limits(&script))).collect()
 }
 

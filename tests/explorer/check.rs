@@ -51,16 +51,10 @@ impl Situation {
 /// What Recovery may find at a boundary: what memory said, or the next thing that it said later (R31).
 #[derive(Clone, Debug)]
 pub struct Allowed {
+    /// None: any one.
     pub situations: Vec<Situation>,
     /// No valid group is there, or an older one may be.
     pub formatting: bool,
-}
-
-impl Allowed {
-    /// After a Recovery that went on for a while: any situation.
-    pub fn later(&self) -> Allowed {
-        Allowed { situations: Vec::new(), formatting: self.formatting }
-    }
 }
 
 /// Collects the boundaries of a run.

@@ -98,6 +98,8 @@ fn nest(boundary: &Boundary, allowed: &Allowed, task: &Task) -> usize {
     let mut world = boundary.snapshot.after_loss(&blocks, &units);
     world.inner.borrow_mut().bad_unit = None;
     let mut dice = fastrand::Rng::with_seed(task.key);
+    // Recovery goes on for a while: any situation.
+    let later = Allowed { situations: Vec::new(), formatting: allowed.formatting };
     for io in 1..2000 {
         world.power_on();
         world.inner.borrow_mut().power_fails_at = io;
@@ -110,7 +112,7 @@ fn nest(boundary: &Boundary, allowed: &Allowed, task: &Task) -> usize {
         let mut dice = dice.fork();
         world.lose_power(move || if fate == 2 { dice.bool() } else { fate == 1 });
         let mut copy = world.snapshot().after_loss(&[], &[]);
-        check(&mut copy, &allowed.later(), Way::new(task.key ^ io, 1, false));
+        check(&mut copy, &later, Way::new(task.key ^ io, 1, false));
         if over {
             return io as usize;
         }

@@ -12,6 +12,7 @@ use crate::common::world::Profile;
 
 #[allow(unused_imports)]
 pub use drive::{advance, play, settle};
+#[allow(unused_imports)]
 pub use table::{all, chosen, named};
 
 /// What one asks of the group.
