@@ -166,7 +166,7 @@ fn crash(script: &Script, fault: Fault, seen: &mut std::collections::HashSet<u64
     let (world, reached) = run::play(script, fault, |world| recorder.attach(world));
     world.inner.borrow_mut().boundary = None;
     let mut images = 0;
-    for (boundary, allowed) in recorder.boundaries(Situation::of(&world)) {
+    for (boundary, allowed) in recorder.boundaries(Situation::of(&world), false) {
         // A superblock whose write failed may be there or not: any situation.
         let allowed = Allowed { situations: Vec::new(), ..allowed };
         let mut tasks = Vec::new();

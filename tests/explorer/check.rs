@@ -36,14 +36,14 @@ impl Situation {
         self.0[READY] == 1
     }
 
-    /// Whether Recovery may find this where the superblock said `durable`: a Synchronized Clone with intents comes up
-    /// Synchronizing (R58).
-    fn may_come_from(&self, durable: &Situation) -> bool {
-        self.0.iter().zip(&durable.0).enumerate().all(|(at, (&found, &was))| {
-            let intents = at >= FIRST_CLONE
-                && was == CLONE_GROUP_CLONE_SYNCHRONIZED
-                && found == CLONE_GROUP_CLONE_SYNCHRONIZING;
-            at == READY || found == was || intents
+    /// Whether Recovery may find this where memory said `was`: a Synchronized Clone with intents comes up Synchronizing
+    /// (R58). No superblock says that, so if the intents are gone the next time - the page could not be read the first
+    /// time, and no host wrote since - it is Synchronized again.
+    fn may_come_from(&self, was: &Situation, recovered: bool) -> bool {
+        let pair = [CLONE_GROUP_CLONE_SYNCHRONIZED, CLONE_GROUP_CLONE_SYNCHRONIZING];
+        self.0.iter().zip(&was.0).enumerate().all(|(at, (&found, &was))| {
+            let intents = [was, found] == pair || recovered && [found, was] == pair;
+            at == READY || found == was || at >= FIRST_CLONE && intents
         })
     }
 }
@@ -55,6 +55,8 @@ pub struct Allowed {
     pub situations: Vec<Situation>,
     /// No valid group is there, or an older one may be.
     pub formatting: bool,
+    /// The run began with a Recovery.
+    pub recovered: bool,
 }
 
 /// Collects the boundaries of a run.
@@ -70,7 +72,7 @@ impl Recorder {
 
     /// The boundaries with what Recovery may find at each. Between two that stand in another order nothing is missed:
     /// the situations are noted at every I/O.
-    pub fn boundaries(self, last: Situation) -> Vec<(Boundary, Allowed)> {
+    pub fn boundaries(self, last: Situation, recovered: bool) -> Vec<(Boundary, Allowed)> {
         let noted = self.0.take();
         let mut next = last;
         let mut current: Option<Situation> = None;
@@ -83,6 +85,7 @@ impl Recorder {
             let allowed = Allowed {
                 formatting: !situation.is_ready(),
                 situations: vec![situation.clone(), next.clone()],
+                recovered,
             };
             let words: Vec<u32> = situation.0.iter().chain(&next.0).copied().collect();
             found.push((Boundary::new(snapshot, &words), allowed));
@@ -180,7 +183,7 @@ fn recover(world: &mut World, allowed: &Allowed) {
     let found = Situation::of(world);
     let known = allowed.formatting
         || allowed.situations.is_empty()
-        || allowed.situations.iter().any(|durable| found.may_come_from(durable));
+        || allowed.situations.iter().any(|was| found.may_come_from(was, allowed.recovered));
     assert!(known, "Recovery finds {found:?}, and not one of {allowed:?} (R31)");
 }
 

@@ -66,7 +66,7 @@ pub fn boundaries(script: &Script) -> Vec<(Boundary, Allowed)> {
     }
     world.at_boundary();
     world.inner.borrow_mut().boundary = None;
-    recorder.boundaries(Situation::of(&world))
+    recorder.boundaries(Situation::of(&world), false)
 }
 
 /// Power is lost at a boundary and this is left: recovers and checks; the boundaries of all that, if they are wanted.
@@ -89,7 +89,7 @@ pub fn lose_power(
         return Vec::new();
     }
     world.inner.borrow_mut().boundary = None;
-    recorder.boundaries(Situation::of(&world))
+    recorder.boundaries(Situation::of(&world), true)
 }
 
 /// See `Explorer::nest`. How often power was lost.
@@ -99,7 +99,7 @@ fn nest(boundary: &Boundary, allowed: &Allowed, task: &Task) -> usize {
     world.inner.borrow_mut().bad_unit = None;
     let mut dice = fastrand::Rng::with_seed(task.key);
     // Recovery goes on for a while: any situation.
-    let later = Allowed { situations: Vec::new(), formatting: allowed.formatting };
+    let later = Allowed { situations: Vec::new(), formatting: allowed.formatting, recovered: true };
     for io in 1..2000 {
         world.power_on();
         world.inner.borrow_mut().power_fails_at = io;
