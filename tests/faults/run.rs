@@ -66,9 +66,36 @@ fn one(world: &mut World, step: Step, begun: usize) -> usize {
             return 0;
         }
         Step::Do(Ask::Recover) if world.info().state == CLONE_GROUP_STATE_READY => {}
+        Step::Do(ask) => {
+            let refused = world.info().conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0;
+            let status = ask.run(world);
+            let failed = world.info().conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0;
+            if status == -5 && failed && !refused {
+                check_refused(world);
+            }
+        }
         _ => advance(world, step, false),
     }
     begun
+}
+
+/// A superblock failed, and may be there all the same: until one is durable no host write is taken, for what Recovery
+/// would make of it is not known (R33).
+fn check_refused(world: &World) {
+    let block = 6;
+    if world.info().state != CLONE_GROUP_STATE_READY || world.inner.borrow().models[0][block].is_open() {
+        return;
+    }
+    let (tag, mut status) = world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, false);
+    if status.is_none() {
+        rest(world);
+        status = world.inner.borrow().statuses.iter().find(|over| over.0 == tag).map(|over| over.1);
+    }
+    let refused = [CLONE_GROUP_ERR_METADATA_FAILED, CLONE_GROUP_ERR_SOURCE_INVALID];
+    assert!(
+        status.is_some_and(|status| refused.contains(&status)),
+        "a host write ends with {status:?} while nobody knows what the superblock says (R33)"
+    );
 }
 
 /// Polls once; whether nothing is under way any more.
