@@ -181,13 +181,16 @@ pub struct Inner {
     /// Since the Source was last as hosts saw it, a Reverse Synchronization wrote it.
     view_reversing: bool,
     /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
-    pub boundary: Option<Box<dyn FnMut(&World)>>,
+    pub boundary: Option<Watcher>,
     /// Where a unit of metadata lies that cannot be read until it is written.
     pub bad_unit: Option<usize>,
 }
 
 /// Decides about an I/O when it is submitted.
 pub type Chooser = Box<dyn FnMut(&clone_group_io) -> Choice>;
+
+/// Looks at the array whenever something happened.
+pub type Watcher = Box<dyn FnMut(&World)>;
 
 type IoCallback = unsafe extern "C" fn(*mut c_void, *const clone_group_io) -> i32;
 

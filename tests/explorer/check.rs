@@ -217,8 +217,8 @@ fn check_end(world: &World) {
     let info = world.info();
     assert_eq!((info.restoring_lu, info.reversing_lu), (0, 0), "a copy onto the Source does not end");
     let usable = world.inner.borrow().usable.clone();
-    for lu in 0..usable.len() {
-        if lu == 0 || usable[lu] {
+    for (lu, &usable) in usable.iter().enumerate() {
+        if lu == 0 || usable {
             world.check_lu_now(lu);
         }
         if lu == 0 {

@@ -100,7 +100,7 @@ impl Fault {
             (Often::ForEver, _) => call >= self.call,
         };
         // Whether it was done all the same is left open to the controller: both are tried.
-        let done = self.call % 2 == 0;
+        let done = self.call.is_multiple_of(2);
         match self.how {
             _ if !hit => Choice::AsProfile,
             How::Refused if done => Choice::FailDone(-5),
