@@ -269,6 +269,10 @@ fn script(operation: Operation, request: usize, moment: Moment, clones: u32) -> 
             match moment {
                 Moment::Before => {
                     steps.push(Copy(1));
+                    if operation == Operation::Retarget {
+                        // In the cache of the Clone that is given to it.
+                        steps.push(write(2, 5, 1));
+                    }
                     steps.extend(hosts.clone());
                     steps.extend([Poll(2), Complete(3)]);
                 }
@@ -285,6 +289,10 @@ fn script(operation: Operation, request: usize, moment: Moment, clones: u32) -> 
             }
         }
         (_, Moment::Before) => {
+            if matches!(operation, Operation::Restore | Operation::Reverse) {
+                // In the cache of the Clone that will be copied from.
+                steps.push(write(1, 10, 1));
+            }
             steps.extend(hosts);
             steps.extend([Poll(2), Complete(1)]);
             steps.extend(first.map(Begin));
