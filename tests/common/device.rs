@@ -68,6 +68,16 @@ impl Device {
         self.now.clone_from(&self.durable);
     }
 
+    /// What would surely be there after a power loss.
+    pub fn durable(&self) -> &[u64] {
+        &self.durable
+    }
+
+    /// What is in the cache only, oldest first.
+    pub fn loose(&self) -> &[(usize, u64)] {
+        &self.cache
+    }
+
     /// Power is lost. `open` are the writes under way. Of each block any version from the durable one to the
     /// last one may remain: each later version is kept or not by `fate`.
     pub fn lose_power(&mut self, open: &[(usize, u64)], fate: Fate) {
@@ -126,6 +136,11 @@ impl Area {
     /// What would surely be there after a power loss.
     pub fn durable(&self) -> &[u8] {
         &self.durable
+    }
+
+    /// What was written and not flushed, oldest first.
+    pub fn loose(&self) -> &[(usize, Vec<u8>)] {
+        &self.cache
     }
 
     pub fn lose_power(&mut self, open: &[(usize, Vec<u8>)], fate: Fate) {

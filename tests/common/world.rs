@@ -23,6 +23,7 @@ mod callbacks;
 mod checks;
 mod controller;
 mod digest;
+pub mod fork;
 mod group;
 mod habits;
 mod hosts;
@@ -120,7 +121,14 @@ pub struct Inner {
     turn: u64,
     /// Extents whose bit of the Protected Restore Map was checked when it went out (I5), and the generation.
     protected: (u64, Vec<bool>),
+    /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
+    pub boundary: Option<Watcher>,
+    /// Where a unit of metadata lies that cannot be read until it is written.
+    pub bad_unit: Option<usize>,
 }
+
+/// Looks at the array whenever something happened.
+pub type Watcher = Box<dyn FnMut(&World)>;
 
 /// The array. Callbacks get it shared.
 pub struct World {
@@ -198,6 +206,8 @@ impl World {
             tally: Tally::default(),
             turn: 0,
             protected: (0, vec![false; extents]),
+            boundary: None,
+            bad_unit: None,
         };
         Box::new(World {
             inner: RefCell::new(inner),

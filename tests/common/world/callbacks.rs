@@ -35,7 +35,12 @@ pub(super) unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone
     // SAFETY: the world that was given as context, and an I/O that is valid during the call.
     let (world, io) = unsafe { (&*context.cast::<World>(), *io) };
     caught(-5, || {
+        if world.inner.borrow().boundary.is_some() {
+            // What was written so far counts, also where this I/O is done at once.
+            world.catch_up();
+        }
         let result = submit(world, io);
+        world.at_boundary();
         world.reenter();
         result
     })
@@ -95,7 +100,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     } else {
         0
     };
-    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal(), until };
+    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal(), until, end: choice };
     match choice {
         Choice::Now | Choice::Fail(_) | Choice::FailDone(_) if !off => {
             return inner.perform_choice(&held, choice);
@@ -106,7 +111,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
             assert_eq!(unsafe { clone_group_io_complete(world.group(), io.id, status) }, CLONE_GROUP_OK);
             return CLONE_GROUP_PENDING;
         }
-        Choice::Hold => {
+        Choice::Hold | Choice::FailLater(_) | Choice::FailDoneLater(_) => {
             inner.held.push(held);
             return CLONE_GROUP_PENDING;
         }
@@ -131,6 +136,7 @@ pub(super) unsafe extern "C" fn done(context: *mut c_void, tag: u64, status: i32
         } else {
             world.host_over(tag, status);
         }
+        world.at_boundary();
         world.reenter();
     });
 }

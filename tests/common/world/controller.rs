@@ -3,7 +3,7 @@
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::super::device::BLOCK_BYTES;
+use super::super::device::{BLOCK_BYTES, UNIT_BYTES};
 use super::super::model::Block;
 use super::digest::OVER;
 use super::trace::{describe, trace};
@@ -26,6 +26,10 @@ pub enum Choice {
     Fail(i32),
     /// It fails, and a write was done nevertheless; of a flush: the cache is gone.
     FailDone(i32),
+    /// The controller holds it, and when it completes it is as with `Fail`.
+    FailLater(i32),
+    /// The same as with `FailDone`.
+    FailDoneLater(i32),
 }
 
 /// An I/O that the controller holds.
@@ -38,6 +42,8 @@ pub struct Held {
     pub(super) sealed_area: usize,
     /// It hangs until this turn.
     pub(super) until: u64,
+    /// How it will end, if a test decided that.
+    pub(super) end: Choice,
 }
 
 /// Decides about an I/O when it is submitted.
@@ -69,6 +75,7 @@ impl World {
                 let held = inner.held.swap_remove(at);
                 (held.io, inner.perform(&held))
             };
+            self.at_boundary();
             // SAFETY: a live group.
             assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
             if io.operation == CLONE_GROUP_IO_FLUSH && status != CLONE_GROUP_OK {
@@ -228,6 +235,11 @@ impl Inner {
     fn perform_unnoted(&mut self, held: &Held) -> i32 {
         self.steps += 1;
         trace(|| format!("over   {}", describe(&held.io)));
+        match held.end {
+            Choice::FailLater(status) => return self.perform_choice(held, Choice::Fail(status)),
+            Choice::FailDoneLater(status) => return self.perform_choice(held, Choice::FailDone(status)),
+            _ => {}
+        }
         let io = &held.io;
         if Inner::is_metadata(io) {
             return self.perform_metadata(held);
@@ -306,7 +318,9 @@ impl Inner {
             }
             return -5;
         }
+        let touched = self.bad_unit.is_some_and(|bad| bad < offset + length && offset < bad + UNIT_BYTES);
         match io.operation {
+            CLONE_GROUP_IO_PERSIST_READ if touched => return -5,
             CLONE_GROUP_IO_PERSIST_READ => {
                 // SAFETY: the library's buffer of this length, valid until the I/O is over.
                 unsafe {
@@ -319,6 +333,9 @@ impl Inner {
                 let now = unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), length) };
                 assert_eq!(now, &held.bytes[..], "a metadata image changed under the write (R28)");
                 self.area.write(offset, &held.bytes);
+                if touched {
+                    self.bad_unit = None;
+                }
             }
             _ => self.area.flush(held.sealed_area),
         }
