@@ -6,6 +6,11 @@
 
 #![no_std]
 
+#[cfg(all(feature = "knock-outs", not(feature = "std")))]
+compile_error!(
+    "knock-outs leave rules of the protocol out: they are for the hosted tests, and no firmware may have them"
+);
+
 // Hosted builds, and every build that unwinds (cargo test), take the standard library for its panic handler.
 #[cfg(any(feature = "std", panic = "unwind", test))]
 extern crate std;
@@ -51,6 +56,10 @@ mod group;
 mod host_flush;
 mod intent_sweeper;
 mod io;
+#[cfg(not(feature = "knock-outs"))]
+mod knock_out;
+#[cfg(feature = "knock-outs")]
+pub mod knock_out;
 mod lu;
 mod map_page;
 mod metadata_writer;
