@@ -23,20 +23,40 @@ rules! {
     R1Set,
     /// a write does not wait for the pages with its bits
     R1Wait,
+    /// other Clones do not learn what a copy onto the Source changes
+    R2,
+    /// a bit of G is cleared that a Delta Map or P still needs
+    R3,
+    /// a bit of G is cleared though D came back meanwhile
+    R3Again,
+    /// a bit of G is cleared without a flush
+    R3Flush,
+    /// the column of the Clone that is restored from lacks P
+    R4,
     /// P is set over a copy that may still be in a cache
     R5,
     /// a write in a restore does not set P
     R6,
     /// an extent passes that was copied while the page was written, without P
     R6Pass,
+    /// D goes to 0 before the copy is durable
+    R8,
+    /// an extent of the Source is copied twice at once
+    R10,
+    /// an extent of a mirrored Clone is copied twice at once
+    R10Mirror,
     /// a write goes out beside a copy of the same extent
     R13,
     /// a write to a part of an extent does not wait for its copy
     R13Part,
     /// a write overtakes an older one to the same extent
     R14,
+    /// a copy counts after its first piece
+    R15,
     /// a read goes to the Source, whatever has to be copied yet
     R16Need,
+    /// an extent is copied while a host write replaces all of it
+    R17Copies,
     /// a whole extent is overwritten in the cache only
     R17Fua,
     /// P is durable before a whole extent is overwritten
@@ -49,6 +69,12 @@ rules! {
     R17Writers,
     /// P stays when an overwrite failed
     R18,
+    /// a flush counts for copies that completed while it was under way
+    R20,
+    /// a flush counts for whoever asked for one while it was under way
+    R20Ticket,
+    /// a copy that is to be durable is written without FUA
+    R21,
     /// a host flush does nothing
     R22Flush,
     /// a host flush does not wait for the LUs whose content does not count
@@ -57,20 +83,64 @@ rules! {
     R23,
     /// the library acknowledges a write before it is durable, with hosts that count on it
     R23Durable,
+    /// a failed flush is made good by one that works
+    R24Again,
+    /// copies count that a failed flush may have lost
+    R24Copies,
+    /// intents are cleared after a flush that failed
+    R24Intents,
+    /// a host does not hear of a flush of the library that failed
+    R24Owed,
+    /// a read counts that may have met what a failed flush lost
+    R24Reads,
+    /// copies that a failed flush lost are made again and again
+    R24Stall,
+    /// who asked for a flush while one was failing does not hear of it
+    R24Wanted,
     /// a write waits for a page that will not be written before the metadata is repaired
     R33Refuse,
     /// hosts write though nobody knows what the superblock says
     R33Unknown,
     /// hosts write the Clone that is restored from
     R35,
+    /// a restore ends beside a copy
+    R36Copies,
+    /// a restore ends while a whole extent is being overwritten
+    R36Overwrites,
+    /// a restore ends while map pages are dirty
+    R36Pages,
+    /// copies go on though they are paused
+    R38Pause,
     /// hosts are served the mixture that a cancel leaves
     R38Serve,
+    /// in a Reverse Synchronization hosts read the Source
+    R41,
     /// a mirrored write is acknowledged after its first leg
     R42,
     /// overlapping mirrored writes are under way together
     R43,
+    /// a copy does not collide with writes that are under way when it begins
+    R44Begin,
+    /// Verify does not collide with host writes to the Clone
+    R44Clone,
+    /// a copy does not collide with writes that begin after it
+    R44Later,
+    /// D goes to 0 though the copy met a host write
+    R45,
+    /// copies that meet host writes are made again without end
+    R46,
+    /// a copy that holds host writes does not wait for those under way
+    R46Drain,
     /// a copy that holds host writes does not
     R46Hold,
+    /// an intent is cleared beside a write to its extent
+    R47,
+    /// what a Synchronization copied has no intent before it is flushed
+    R47Copies,
+    /// an intent is cleared after a flush of the Source only
+    R47Mirrors,
+    /// an intent is cleared though a write came while its page waited for flushes
+    R47Touch,
     /// a leg is left out beside a copy
     R49,
     /// a mirrored write that failed may have landed on one LU only, and nobody notes that
@@ -83,36 +153,100 @@ rules! {
     R51State,
     /// the extents of a failed leg do not count as different
     R52Extents,
+    /// a mirrored Clone is trusted after a flush of it failed
+    R52Flush,
+    /// intents are cleared that a Clone that failed is yet to inherit
+    R52Intents,
     /// a host write does not go to mirrored Clones
     R52Leg,
     /// a Clone stays mirrored after a leg to it failed
     R52State,
     /// a request goes on while the gate is closed
     R53Gate,
+    /// a Clone is Synchronized beside a copy onto it
+    R54Copies,
     /// a host write is not noted in the Delta Maps of fractured Clones
     R56Tracked,
+    /// a copy counts though its read failed
+    R61,
+    /// a restore does not end though hosts healed what could not be copied
+    R61Heal,
+    /// a read of what cannot be copied fails, though the Clone has it
+    R61Redirect,
+    /// a run that fails is not copied extent by extent
+    R61Singly,
+    /// what cannot be copied is tried again and again
+    R61Stall,
+    /// a copy counts though its write failed
+    R62,
     /// a failed host write is reported as done
     R63,
     /// mirrored legs are discarded though their LUs declare no zeroes
     R65Mirrored,
     /// a discard reaches what has to be copied yet
     R65Need,
+    /// background copies take the last copy slot
+    R69,
+    /// copies on demand wait behind background copies
+    R69Urgent,
     /// an extent passes while it is being overwritten
     R71Overwrite,
     /// bits that were set in an older state epoch let a write pass
     R71Pages,
+    /// an extent passes though its intent is being cleared
+    R71Withdraw,
+    /// the pages of other Clones are not written when a copy onto the Source changed what they say
+    R72Copies,
+    /// the column of a mirrored Clone lacks the intents
+    R72Intents,
     /// a write does not wait for a change of its page that nobody waited for
     R72Later,
+    /// a restore ends while pages of other Clones are not written
+    R72Leave,
+    /// Recovery does not mark the pages of other Clones that lack what is copied onto the Source
+    R72Load,
+    /// pages that nobody waits for are not written while copies go on
+    R72Progress,
+    /// Recovery does not add what is copied onto the Source to the Delta Maps of other Clones
+    R72Union,
+    /// a first Synchronization does not write down how far it got
+    R73Below,
+    /// a restore ends beside a read that was sent to the Clone
+    R75,
     /// hosts take the I/O slots of engines and metadata
     R76Slots,
+    /// a group that is prepared copies
+    R77Copies,
     /// a group that is prepared serves hosts
     R77Serve,
     /// write intents are not bounded
     R78,
+    /// an I/O is over before its callback has returned
+    R80,
+    /// a positive status of an I/O reaches the host, and no event tells of it
+    R81,
+    /// a group is destroyed while the controller may still touch its memory
+    R82,
+    /// mirrored Clones are trusted after the Source lost what they may have
+    N3,
     /// a mirrored Clone that fails does not inherit the intents
     N4,
+    /// in a restore a copy counts that a failed flush may have lost while it was under way
+    N8Copies,
+    /// a host write counts that a failed flush may have lost while it was under way
+    N8Writes,
     /// an intent counts for a Clone though it was set before that was mirrored
     N9,
+    /// in a Reverse Synchronization a copy counts that a failed flush may have lost, or that may have read what one lost
+    N10Copies,
+    /// a copy counts that may have read what a failed flush lost
+    N10From,
+    /// what is equal is not written after a flush failed
+    N13,
+    /// Verify does not collide with copies
+    N14,
+    /// copies change the Source though nobody knows what the superblock says
+    N17,
 }
 
 /// Whether the library keeps the rule.
