@@ -5,6 +5,8 @@
 //!
 //! Begin the name of a rule with its number in the protocol, and ask in one place only.
 
+use crate::transition::Change;
+
 macro_rules! rules {
     ($(#[doc = $what:literal] $rule:ident,)+) => {
         /// A rule that is a decision of the library, and what happens without it.
@@ -25,10 +27,14 @@ rules! {
     R1Wait,
     /// other Clones do not learn what a copy onto the Source changes
     R2,
+    /// Clones stay mirrored while a copy onto the Source goes on
+    R2Fracture,
     /// a bit of G is cleared that a Delta Map or P still needs
     R3,
     /// a bit of G is cleared though D came back meanwhile
     R3Again,
+    /// a close does not wait for its flushes
+    R3Close,
     /// a bit of G is cleared without a flush
     R3Flush,
     /// the column of the Clone that is restored from lacks P
@@ -41,6 +47,8 @@ rules! {
     R6Pass,
     /// D goes to 0 before the copy is durable
     R8,
+    /// a restore begins with the generation of the one before
+    R9,
     /// an extent of the Source is copied twice at once
     R10,
     /// an extent of a mirrored Clone is copied twice at once
@@ -85,8 +93,14 @@ rules! {
     R23Durable,
     /// a failed flush is made good by one that works
     R24Again,
+    /// a close clears intents after a flush that failed
+    R24Close,
+    /// a change is written down though a flush before it failed
+    R24Commit,
     /// copies count that a failed flush may have lost
     R24Copies,
+    /// the end of a restore is tried again and again though its flush fails
+    R24End,
     /// intents are cleared after a flush that failed
     R24Intents,
     /// a host does not hear of a flush of the library that failed
@@ -97,22 +111,68 @@ rules! {
     R24Stall,
     /// who asked for a flush while one was failing does not hear of it
     R24Wanted,
+    /// a restore ends without a flush of the Source
+    R25,
     /// a write waits for a page that will not be written before the metadata is repaired
     R33Refuse,
+    /// a repair writes the superblock only
+    R33Repair,
     /// hosts write though nobody knows what the superblock says
     R33Unknown,
+    /// hosts are not held when a restore begins
+    R34Drain,
+    /// hosts are not held when a Reverse Synchronization begins
+    R34DrainReverse,
+    /// a copy onto the Source begins without a flush of the Clone
+    R34Flush,
+    /// a copy onto the Source begins without a flush of the Clones that are fractured with it
+    R34Mirrors,
     /// hosts write the Clone that is restored from
     R35,
+    /// P does not become D at the end of a restore
+    R36,
+    /// a restore ends though a host write came during the flush before it
+    R36Again,
     /// a restore ends beside a copy
     R36Copies,
     /// a restore ends while a whole extent is being overwritten
     R36Overwrites,
     /// a restore ends while map pages are dirty
     R36Pages,
+    /// P stays when a restore is left
+    R38Clear,
+    /// hosts are not held when a restore is canceled
+    R38Drain,
+    /// hosts are not held for a re-target
+    R38DrainRetarget,
+    /// hosts are not held when a Reverse Synchronization is canceled
+    R38DrainReverse,
+    /// a restore is canceled without a flush of the Source
+    R38Flush,
+    /// a Reverse Synchronization is canceled without a flush of the Clone
+    R38FlushReverse,
+    /// copies that were not flushed are remembered when a restore is left
+    R38Forget,
+    /// a re-target goes on with the generation of the restore that it leaves
+    R38Generation,
+    /// a restore that is canceled leaves the Source valid
+    R38Invalid,
+    /// a Reverse Synchronization that is canceled leaves the Source valid
+    R38InvalidReverse,
+    /// what hosts changed in a restore is not noted when that is left
+    R38Maps,
     /// copies go on though they are paused
     R38Pause,
+    /// a restore is re-targeted without a flush of the new Clone
+    R38Retarget,
+    /// a restore is re-targeted without a flush of the Source
+    R38RetargetSource,
     /// hosts are served the mixture that a cancel leaves
     R38Serve,
+    /// the mixture that a cancel leaves is copied to a Clone
+    R38Synchronize,
+    /// other copies begin beside one onto the Source
+    R39,
     /// in a Reverse Synchronization hosts read the Source
     R41,
     /// a mirrored write is acknowledged after its first leg
@@ -141,6 +201,14 @@ rules! {
     R47Mirrors,
     /// an intent is cleared though a write came while its page waited for flushes
     R47Touch,
+    /// a Reverse Synchronization ends without a flush of the Clone
+    R48Clone,
+    /// hosts are not held when a Reverse Synchronization ends
+    R48Drain,
+    /// a Reverse Synchronization ends with extents left that writes under way marked again
+    R48Last,
+    /// a Reverse Synchronization ends without a flush of the Source
+    R48Source,
     /// a leg is left out beside a copy
     R49,
     /// a mirrored write that failed may have landed on one LU only, and nobody notes that
@@ -155,16 +223,52 @@ rules! {
     R52Extents,
     /// a mirrored Clone is trusted after a flush of it failed
     R52Flush,
+    /// what a Clone inherits is not noted when it is synchronized again
+    R52Inherit,
     /// intents are cleared that a Clone that failed is yet to inherit
     R52Intents,
     /// a host write does not go to mirrored Clones
     R52Leg,
     /// a Clone stays mirrored after a leg to it failed
     R52State,
+    /// hosts are not held when a Clone comes
+    R53Add,
+    /// a drain does not wait for copies under way
+    R53Copies,
     /// a request goes on while the gate is closed
     R53Gate,
+    /// a drain does not wait for host I/O under way
+    R53Hosts,
+    /// a drain does not wait for map pages
+    R53Pages,
+    /// hosts are not held when a Clone goes
+    R53Remove,
+    /// a drain does not wait for intents that are being cleared
+    R53Sweep,
+    /// hosts are not held when a Synchronization begins
+    R53Synchronize,
+    /// a Clone is Synchronized though its Delta Map has a bit again
+    R54,
     /// a Clone is Synchronized beside a copy onto it
     R54Copies,
+    /// a Clone is Synchronized without a flush of it
+    R54Flush,
+    /// a Clone is Synchronized though a leg to it failed while that was written down
+    R54Leg,
+    /// a restore begins from a Clone that is no point in time
+    R54Start,
+    /// hosts are not held for a Fracture
+    R55Drain,
+    /// a Clone is fractured without a flush of it
+    R55Flush,
+    /// a Clone that may differ is fractured as a point in time
+    R56,
+    /// a change is written down that the drain made wrong
+    R56Again,
+    /// hosts are not held when a Synchronization is canceled
+    R56Drain,
+    /// a Synchronized Clone that may differ is fractured as a point in time with a copy onto the Source
+    R56Equal,
     /// a host write is not noted in the Delta Maps of fractured Clones
     R56Tracked,
     /// a copy counts though its read failed
@@ -181,6 +285,8 @@ rules! {
     R62,
     /// a failed host write is reported as done
     R63,
+    /// a close does not wait for requests under way
+    R64Close,
     /// mirrored legs are discarded though their LUs declare no zeroes
     R65Mirrored,
     /// a discard reaches what has to be copied yet
@@ -189,6 +295,10 @@ rules! {
     R69,
     /// copies on demand wait behind background copies
     R69Urgent,
+    /// extents go on passing after the states of Clones changed
+    R71Epoch,
+    /// extents go on passing after a mirrored Clone failed
+    R71Failed,
     /// an extent passes while it is being overwritten
     R71Overwrite,
     /// bits that were set in an older state epoch let a write pass
@@ -197,6 +307,10 @@ rules! {
     R71Withdraw,
     /// the pages of other Clones are not written when a copy onto the Source changed what they say
     R72Copies,
+    /// a drain does not wait for pages that nobody waits for
+    R72Drain,
+    /// the pages of what a Clone inherits are not written
+    R72Inherit,
     /// the column of a mirrored Clone lacks the intents
     R72Intents,
     /// a write does not wait for a change of its page that nobody waited for
@@ -209,12 +323,24 @@ rules! {
     R72Progress,
     /// Recovery does not add what is copied onto the Source to the Delta Maps of other Clones
     R72Union,
+    /// a Clone that comes counts as equal
+    R73Add,
     /// a first Synchronization does not write down how far it got
     R73Below,
+    /// a Clone that comes is not marked as one that was never synchronized
+    R73Full,
+    /// a Clone that was never synchronized does not inherit what was not written down as flushed
+    R73Inherit,
     /// a restore ends beside a read that was sent to the Clone
     R75,
+    /// an operation is aborted while its superblock is written
+    R76Commit,
+    /// a Reverse Synchronization that is paused holds hosts for its end
+    R76Paused,
     /// hosts take the I/O slots of engines and metadata
     R76Slots,
+    /// a change that nobody asked for does not give way
+    R76Way,
     /// a group that is prepared copies
     R77Copies,
     /// a group that is prepared serves hosts
@@ -227,26 +353,61 @@ rules! {
     R81,
     /// a group is destroyed while the controller may still touch its memory
     R82,
+    /// a Clone is Synchronized without a flush of the Source
+    N1,
+    /// a copy onto the Source begins without a flush of the Source
+    N2,
     /// mirrored Clones are trusted after the Source lost what they may have
     N3,
     /// a mirrored Clone that fails does not inherit the intents
     N4,
+    /// a Clone whose Synchronization was cut short does not inherit the intents
+    N4Short,
+    /// a Clone is fractured without a flush of the Source
+    N7,
     /// in a restore a copy counts that a failed flush may have lost while it was under way
     N8Copies,
     /// a host write counts that a failed flush may have lost while it was under way
     N8Writes,
     /// an intent counts for a Clone though it was set before that was mirrored
     N9,
+    /// a flush of a Reverse Synchronization fails, and the intents do not count as differences
+    N10,
     /// in a Reverse Synchronization a copy counts that a failed flush may have lost, or that may have read what one lost
     N10Copies,
+    /// a Reverse Synchronization is left without what a failed flush may have lost
+    N10Drain,
+    /// a Reverse Synchronization is canceled without a flush of the Source
+    N10Flush,
     /// a copy counts that may have read what a failed flush lost
     N10From,
+    /// a mixture is accepted without a flush of the Source
+    N11,
     /// what is equal is not written after a flush failed
     N13,
     /// Verify does not collide with copies
     N14,
     /// copies change the Source though nobody knows what the superblock says
     N17,
+}
+
+impl Change {
+    /// The rule that hosts are held and everything under way finishes before this change.
+    pub(crate) fn drain_rule(self) -> Rule {
+        match self {
+            Change::AddClone(_) => Rule::R53Add,
+            Change::RemoveClone(_) => Rule::R53Remove,
+            Change::Synchronize(_) => Rule::R53Synchronize,
+            Change::Fracture(_) => Rule::R55Drain,
+            Change::Abandon(_) => Rule::R56Drain,
+            Change::StartRestore(_) => Rule::R34Drain,
+            Change::StartReverse(_) => Rule::R34DrainReverse,
+            Change::FinishReverse(_) => Rule::R48Drain,
+            Change::CancelReverse(_) => Rule::R38DrainReverse,
+            Change::Retarget(..) => Rule::R38DrainRetarget,
+            _ => Rule::R38Drain,
+        }
+    }
 }
 
 /// Whether the library keeps the rule.

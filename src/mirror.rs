@@ -76,7 +76,9 @@ impl Group<'_> {
         clone.delta.inherits_intent = kept(Rule::N4);
         self.record_due = true;
         self.collisions.forget_lu(lu);
-        self.persistent.next_epoch();
+        if kept(Rule::R71Failed) {
+            self.persistent.next_epoch();
+        }
         self.raise(Event { kind: EventKind::CloneFailed, lu: Some(lu), status, value: 0 });
         self.raise_state(lu);
     }
