@@ -21,6 +21,8 @@ macro_rules! rules {
 }
 
 rules! {
+    /// a mismatch that is marked is forgotten with the power
+    R1Mismatch,
     /// a host write sets no bit of G
     R1Set,
     /// a write does not wait for the pages with its bits
@@ -45,10 +47,14 @@ rules! {
     R6,
     /// an extent passes that was copied while the page was written, without P
     R6Pass,
+    /// Recovery leaves what hosts wrote in the Delta Map of the Clone that is restored from
+    R7,
     /// D goes to 0 before the copy is durable
     R8,
     /// a restore begins with the generation of the one before
     R9,
+    /// P of another restore counts
+    R9Load,
     /// an extent of the Source is copied twice at once
     R10,
     /// an extent of a mirrored Clone is copied twice at once
@@ -113,10 +119,50 @@ rules! {
     R24Wanted,
     /// a restore ends without a flush of the Source
     R25,
+    /// a map page counts before it is flushed
+    R26,
+    /// two writes of one page are under way
+    R27,
+    /// who waits for a bit does not wait for the write of its page that is under way
+    R27Flight,
+    /// who waits for a bit goes on with a write of its page that began before
+    R27Version,
+    /// a superblock counts though its checksum is wrong
+    R29,
+    /// a map page counts though its checksum is wrong
+    R29Page,
+    /// a page of a restore that the superblock does not know of counts
+    R30Generation,
+    /// the older copy of a page counts
+    R30Newest,
+    /// a page that is lost reads as equal
+    R30Ones,
+    /// a page is written over its newest copy
+    R30Target,
+    /// a page counts though its other copy, perhaps newer, cannot be read
+    R30Unreadable,
+    /// a change counts before its superblock is flushed
+    R31Flush,
+    /// the older superblock counts
+    R31Newest,
+    /// the other slot is not brought up to date
+    R31Second,
+    /// a superblock is written over the newest one
+    R31Slot,
+    /// a superblock of another geometry counts
+    R32,
+    /// a metadata write that failed changes nothing
+    R33Failed,
+    /// a map page counts as written though its write failed
+    R33Page,
     /// a write waits for a page that will not be written before the metadata is repaired
     R33Refuse,
     /// a repair writes the superblock only
     R33Repair,
+    /// map pages are written though an earlier write failed
+    R33Stop,
+    /// the result of a superblock write that failed counts as known
+    R33Superblock,
     /// hosts write though nobody knows what the superblock says
     R33Unknown,
     /// hosts are not held when a restore begins
@@ -185,6 +231,8 @@ rules! {
     R44Clone,
     /// a copy does not collide with writes that begin after it
     R44Later,
+    /// Verify compares what is to be copied, or what hosts wrote in a restore
+    R44Verify,
     /// D goes to 0 though the copy met a host write
     R45,
     /// copies that meet host writes are made again without end
@@ -271,6 +319,14 @@ rules! {
     R56Equal,
     /// a host write is not noted in the Delta Maps of fractured Clones
     R56Tracked,
+    /// Recovery does not load the Delta Maps
+    R57,
+    /// a Synchronized Clone that may differ comes up Synchronized
+    R58,
+    /// a page of P is lost, and its extents count as not written by hosts
+    R60,
+    /// a restore that is given up leaves the Source valid
+    R60Invalid,
     /// a copy counts though its read failed
     R61,
     /// a restore does not end though hosts healed what could not be copied
@@ -291,6 +347,8 @@ rules! {
     R65Mirrored,
     /// a discard reaches what has to be copied yet
     R65Need,
+    /// a completion with an old id counts
+    R67,
     /// background copies take the last copy slot
     R69,
     /// copies on demand wait behind background copies
@@ -323,6 +381,8 @@ rules! {
     R72Progress,
     /// Recovery does not add what is copied onto the Source to the Delta Maps of other Clones
     R72Union,
+    /// Recovery does not add what a Clone that was never synchronized lacks
+    R73,
     /// a Clone that comes counts as equal
     R73Add,
     /// a first Synchronization does not write down how far it got
@@ -331,6 +391,14 @@ rules! {
     R73Full,
     /// a Clone that was never synchronized does not inherit what was not written down as flushed
     R73Inherit,
+    /// a format goes over a valid group
+    R74Exists,
+    /// a format writes pages before the old superblocks are surely gone
+    R74Flush,
+    /// a format writes the superblock before the pages are surely there
+    R74Pages,
+    /// sequence numbers begin anew with a format
+    R74Sequence,
     /// a restore ends beside a read that was sent to the Clone
     R75,
     /// an operation is aborted while its superblock is written
@@ -343,10 +411,28 @@ rules! {
     R76Way,
     /// a group that is prepared copies
     R77Copies,
+    /// a set that is decided changes when another member fails
+    R77Decided,
+    /// a member of a set that cannot write down its change is not prepared any more
+    R77Failed,
+    /// a member of a set changes without saying that it is prepared
+    R77Prepare,
     /// a group that is prepared serves hosts
     R77Serve,
+    /// intents of a Clone that is prepared to be fractured count as differences
+    R77Stale,
+    /// a group that is prepared takes other operations
+    R77Unresolved,
+    /// a set is committed when one member has voted
+    R77Votes,
     /// write intents are not bounded
     R78,
+    /// another LU may stand behind a Clone
+    R79Clone,
+    /// a superblock with unknown features counts
+    R79Features,
+    /// another LU may stand behind the Source
+    R79Source,
     /// an I/O is over before its callback has returned
     R80,
     /// a positive status of an I/O reaches the host, and no event tells of it
@@ -363,10 +449,18 @@ rules! {
     N4,
     /// a Clone whose Synchronization was cut short does not inherit the intents
     N4Short,
+    /// Recovery does not bring a stale slot up to date
+    N5,
+    /// a page that could not be read is not written again
+    N6,
     /// a Clone is fractured without a flush of the Source
     N7,
     /// in a restore a copy counts that a failed flush may have lost while it was under way
     N8Copies,
+    /// a map page counts that a failed flush may have lost while it was under way
+    N8Pages,
+    /// a superblock counts that a failed flush may have lost while it was under way
+    N8Superblock,
     /// a host write counts that a failed flush may have lost while it was under way
     N8Writes,
     /// an intent counts for a Clone though it was set before that was mirrored
@@ -387,6 +481,8 @@ rules! {
     N13,
     /// Verify does not collide with copies
     N14,
+    /// a restore that is given up is forgotten by other Clones
+    N16,
     /// copies change the Source though nobody knows what the superblock says
     N17,
 }
