@@ -25,7 +25,7 @@ use crate::clone::CloneState;
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
-use crate::knock_out::{Rule, kept};
+use crate::knock_out::kept;
 use crate::parts;
 use crate::transition::{Change, SLICE_EXTENTS};
 
@@ -63,12 +63,8 @@ impl Group<'_> {
         let slice = ExtentRange::new(first, Extent(first.0.saturating_add(SLICE_EXTENTS).min(all.end.0)));
         let mut rest = slice;
         while let Some(run) = protected.next_run_in(rest) {
-            self.clone(lu).delta.bits.set_range(if kept(Rule::R38Maps) {
-                run
-            } else {
-                ExtentRange::default()
-            });
-            protected.clear_range(if kept(Rule::R38Clear) { run } else { ExtentRange::default() });
+            self.clone(lu).delta.bits.set_range(if kept!(R38Maps) { run } else { ExtentRange::default() });
+            protected.clear_range(if kept!(R38Clear) { run } else { ExtentRange::default() });
             rest.first = run.end;
         }
         Some(slice.end)
@@ -93,7 +89,7 @@ impl Group<'_> {
         if !parts::CANCEL {
             return;
         }
-        if kept(Rule::R38Forget) {
+        if kept!(R38Forget) {
             self.protected_restore.forget_copies();
         }
         self.cod_single = ExtentRange::default();

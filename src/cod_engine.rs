@@ -9,7 +9,7 @@ use crate::cod_scoreboard::{Copy, CopyEngine};
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, SOURCE};
-use crate::knock_out::{Rule, kept};
+use crate::knock_out::kept;
 use crate::request::{HostOperation, RequestStage, Why};
 
 impl Group<'_> {
@@ -78,7 +78,7 @@ impl Group<'_> {
             }
             match self.restoring() {
                 Some(clone)
-                    if kept(Rule::R61Redirect)
+                    if kept!(R61Redirect)
                         && waiting.operation == HostOperation::Read
                         && self.needs_all(waiting.extents) =>
                 {

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 use crate::error::Error;
 use crate::geometry::{WORD_BITS, index, slot};
-use crate::knock_out::{Rule, kept};
+use crate::knock_out::kept;
 
 /// The phase is in the low bits of the state, the generation above them.
 const PHASE_BITS: u32 = 2;
@@ -67,11 +67,9 @@ impl<'a> Completions<'a> {
         if generation > u32::MAX >> PHASE_BITS {
             return Err(Error::StaleIo);
         }
-        let base = generation.max(if kept(Rule::R67) {
-            0
-        } else {
-            slot.state.load(Ordering::Relaxed) >> PHASE_BITS
-        }) << PHASE_BITS;
+        let base =
+            generation.max(if kept!(R67) { 0 } else { slot.state.load(Ordering::Relaxed) >> PHASE_BITS })
+                << PHASE_BITS;
         slot.state
             .compare_exchange(base | SUBMITTED, base | COMPLETING, Ordering::AcqRel, Ordering::Relaxed)
             .map_err(|_| Error::StaleIo)?;

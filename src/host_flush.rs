@@ -5,7 +5,7 @@
 use crate::clone::CloneState;
 use crate::error;
 use crate::group::{Group, SOURCE};
-use crate::knock_out::{Rule, kept};
+use crate::knock_out::kept;
 use crate::lu::Flushed;
 use crate::request::{Request, RequestStage};
 
@@ -36,7 +36,7 @@ impl Group<'_> {
         // Delta Maps by now.
         let waits = |lu| self.lu(lu).flushed(ticket) == Flushed::Waiting;
         if lu == SOURCE
-            && kept(Rule::R22Wait)
+            && kept!(R22Wait)
             && (waits(SOURCE) || self.clones_where(CloneState::shares_writes).any(waits))
         {
             return;

@@ -6,7 +6,7 @@ use crate::clone::CloneState;
 use crate::close::Close;
 use crate::error::Error;
 use crate::group::{Group, GroupState};
-use crate::knock_out::{Rule, kept};
+use crate::knock_out::kept;
 use crate::metadata_writer::MetadataBuffers;
 use crate::parts;
 use crate::repair::Repair;
@@ -194,7 +194,7 @@ impl Group<'_> {
         match self.activity {
             Activity::Transition(transition)
                 if transition.tag == Some(tag)
-                    && !(kept(Rule::R76Commit)
+                    && !(kept!(R76Commit)
                         && matches!(
                             transition.stage,
                             TransitionStage::Committing | TransitionStage::Applying(_)
@@ -252,7 +252,7 @@ impl Group<'_> {
         };
         // One copy onto the Source at a time, and nothing else beside it (R39).
         let source_is_free = || {
-            if self.onto_source().is_some() && kept(Rule::R39) { Err(Error::State) } else { Ok(()) }
+            if self.onto_source().is_some() && kept!(R39) { Err(Error::State) } else { Ok(()) }
         };
         match change {
             Change::AddClone(lu) => {
@@ -270,7 +270,7 @@ impl Group<'_> {
             Change::Synchronize(lu) => {
                 member(lu)?;
                 source_is_free()?;
-                if self.record.source_invalid && kept(Rule::R38Synchronize) {
+                if self.record.source_invalid && kept!(R38Synchronize) {
                     return Err(Error::SourceInvalid);
                 }
                 if state_of(lu).is_tracked() { Ok(()) } else { Err(Error::State) }
@@ -278,7 +278,7 @@ impl Group<'_> {
             Change::Fracture(lu) => {
                 member(lu)?;
                 match state_of(lu) {
-                    CloneState::Synchronized if self.clone(lu).delta.is_empty() || !kept(Rule::R56) => Ok(()),
+                    CloneState::Synchronized if self.clone(lu).delta.is_empty() || !kept!(R56) => Ok(()),
                     CloneState::Synchronized | CloneState::Synchronizing | CloneState::OutOfSync => {
                         Err(Error::NotConsistent)
                     }
@@ -291,7 +291,7 @@ impl Group<'_> {
                 source_is_free()?;
                 match state_of(lu) {
                     CloneState::Fractured => Ok(()),
-                    CloneState::OutOfSync if !kept(Rule::R54Start) => Ok(()),
+                    CloneState::OutOfSync if !kept!(R54Start) => Ok(()),
                     CloneState::OutOfSync | CloneState::Synchronizing => Err(Error::NotConsistent),
                     _ => Err(Error::State),
                 }
@@ -314,7 +314,7 @@ impl Group<'_> {
                 Err(Error::State)
             }
             Change::Synchronized(lu) | Change::FinishReverse(lu)
-                if !self.clone(lu).delta.is_empty() && kept(Rule::R54) =>
+                if !self.clone(lu).delta.is_empty() && kept!(R54) =>
             {
                 Err(Error::State)
             }

@@ -24,7 +24,7 @@ use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::geometry::ExtentRange;
 use crate::group::Group;
-use crate::knock_out::{Rule, kept};
+use crate::knock_out::kept;
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::{Activity, Operation};
 use crate::parts;
@@ -68,7 +68,7 @@ fn ballot(word: u32) -> Ballot {
         0 => Ballot::Unused,
         _ if word & FAILED != 0 => Ballot::Failed,
         _ if word & ASKING != 0 => Ballot::Asking,
-        _ if votes >= members || votes > 0 && !kept(Rule::R77Votes) => Ballot::Committed,
+        _ if votes >= members || votes > 0 && !kept!(R77Votes) => Ballot::Committed,
         _ => Ballot::Open,
     }
 }
@@ -107,7 +107,7 @@ impl Votes {
 
     /// Changes the word while the set stands so, and returns how it stands then.
     fn change(&self, while_it_is: Ballot, change: impl Fn(u32) -> u32) -> Ballot {
-        let changed = |word| (ballot(word) == while_it_is || !kept(Rule::R77Decided)).then(|| change(word));
+        let changed = |word| (ballot(word) == while_it_is || !kept!(R77Decided)).then(|| change(word));
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, changed);
         self.ballot()
     }
@@ -206,7 +206,7 @@ impl Group<'_> {
         buffers: &mut dyn MetadataBuffers,
     ) -> TransitionStage {
         let (written, stage) = match (self.membership(), change) {
-            (Some(_), _) if !kept(Rule::R77Prepare) => (change, TransitionStage::Committing),
+            (Some(_), _) if !kept!(R77Prepare) => (change, TransitionStage::Committing),
             (Some(_), Change::Fracture(lu)) => {
                 (Change::Prepare(Prepared::Fracture, lu), TransitionStage::Declaring)
             }
@@ -295,7 +295,7 @@ impl Group<'_> {
         let Some(member) = self.membership() else {
             return;
         };
-        if status != error::OK && !member.votes.fail() && kept(Rule::R77Failed) {
+        if status != error::OK && !member.votes.fail() && kept!(R77Failed) {
             // All have voted, so the set is committed, but this group could not write that down. It stays prepared,
             // as after a crash, until the controller resolves it: the others say committed.
             self.stay_prepared(member.change);
@@ -425,7 +425,7 @@ impl Group<'_> {
             return;
         }
         for (_, clone) in self.clones.iter() {
-            if clone.record.prepared == Some(Prepared::Fracture) && kept(Rule::R77Stale) {
+            if clone.record.prepared == Some(Prepared::Fracture) && kept!(R77Stale) {
                 clone.delta.bits.clear_range(slice);
             }
         }
@@ -459,10 +459,6 @@ impl Group<'_> {
     pub(crate) fn check_unresolved(&self, operation: Operation) -> Result<(), Error> {
         let allowed =
             matches!(operation, Operation::Close | Operation::RepairMetadata | Operation::ResolveSet { .. });
-        if self.is_prepared() && !allowed && kept(Rule::R77Unresolved) {
-            Err(Error::Prepared)
-        } else {
-            Ok(())
-        }
+        if self.is_prepared() && !allowed && kept!(R77Unresolved) { Err(Error::Prepared) } else { Ok(()) }
     }
 }

@@ -30,7 +30,7 @@ const fn all(binary: &str) -> Catcher<'_> {
 }
 
 /// In the order in which they are asked: random lives and power losses after every I/O first, then rule by rule.
-pub const CATCHERS: [Catcher<'_>; 24] = [
+pub const CATCHERS: [Catcher<'_>; 25] = [
     Catcher { binary: "simulation", tests: "random_lives_without_faults" },
     Catcher { binary: "simulation", tests: "random_lives_with_faults" },
     all("crash"),
@@ -53,7 +53,8 @@ pub const CATCHERS: [Catcher<'_>; 24] = [
     all("media_format"),
     all("states"),
     all("many_clones"),
-    all("c_programs"),
+    Catcher { binary: "c_programs", tests: "results" },
+    Catcher { binary: "c_programs", tests: "early_callbacks" },
     all("knock_out_gaps"),
 ];
 
