@@ -67,9 +67,8 @@ impl<'a> Completions<'a> {
         if generation > u32::MAX >> PHASE_BITS {
             return Err(Error::StaleIo);
         }
-        let base =
-            generation.max(if kept!(R67) { 0 } else { slot.state.load(Ordering::Relaxed) >> PHASE_BITS })
-                << PHASE_BITS;
+        let counts = if kept!(R67) { generation } else { slot.state.load(Ordering::Relaxed) >> PHASE_BITS };
+        let base = counts << PHASE_BITS;
         slot.state
             .compare_exchange(base | SUBMITTED, base | COMPLETING, Ordering::AcqRel, Ordering::Relaxed)
             .map_err(|_| Error::StaleIo)?;
