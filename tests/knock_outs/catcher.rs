@@ -10,8 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Lives of each random test.
-const SEEDS: u32 = 1000;
 /// For a process; a test that stands still may take more and more.
 const MEMORY_KIB: u32 = 4 << 20;
 /// The status of a test program if there is no such rule.
@@ -21,41 +19,54 @@ const NO_RULE: i32 = 64;
 #[derive(Clone, Copy, Debug)]
 pub struct Catcher<'a> {
     pub binary: &'a str,
-    /// This test, or those whose names begin so; empty: all.
-    pub tests: &'a str,
+    /// This test, or those whose names have this in them; empty: all.
+    tests: &'a str,
+    /// Lives of a random test.
+    seeds: u32,
 }
 
 const fn all(binary: &str) -> Catcher<'_> {
-    Catcher { binary, tests: "" }
+    some(binary, "")
 }
 
-/// In the order in which they are asked: random lives and power losses after every I/O first, then rule by rule.
-pub const CATCHERS: [Catcher<'_>; 25] = [
-    Catcher { binary: "simulation", tests: "random_lives_without_faults" },
-    Catcher { binary: "simulation", tests: "random_lives_with_faults" },
-    all("crash"),
-    all("reverse_crash"),
-    Catcher { binary: "cancel", tests: "boundaries" },
-    Catcher { binary: "cancel", tests: "lives" },
-    all("sets"),
-    all("verify"),
-    Catcher { binary: "cancel", tests: "rules" },
-    all("rules"),
+const fn some<'a>(binary: &'a str, tests: &'a str) -> Catcher<'a> {
+    Catcher { binary, tests, seeds: 120 }
+}
+
+const fn lives<'a>(binary: &'a str, tests: &'a str, seeds: u32) -> Catcher<'a> {
+    Catcher { binary, tests, seeds }
+}
+
+/// In the order in which they are asked: some random lives, the tests of single rules, which are quick, power losses after
+/// every I/O, and more lives.
+pub const CATCHERS: [Catcher<'_>; 27] = [
+    lives("simulation", "random_lives_without_faults", 120),
+    lives("simulation", "random_lives_with_faults", 120),
     all("rules_hidden"),
+    all("rules"),
     all("seams"),
-    all("failures"),
     all("reverse"),
     all("maps_per_clone"),
-    all("tc_copy"),
-    all("tc_metadata"),
-    all("tc_errors"),
-    all("tc_arithmetic"),
     all("media_format"),
+    all("tc_copy"),
+    all("tc_errors"),
+    all("tc_metadata"),
+    all("failures"),
     all("states"),
-    all("many_clones"),
-    Catcher { binary: "c_programs", tests: "results" },
-    Catcher { binary: "c_programs", tests: "early_callbacks" },
+    some("cancel", "rules"),
     all("knock_out_gaps"),
+    all("crash"),
+    all("sets"),
+    all("reverse_crash"),
+    lives("simulation", "random_lives_without_faults", 1000),
+    lives("simulation", "random_lives_with_faults", 1000),
+    some("c_programs", "results"),
+    all("verify"),
+    lives("cancel", "lives", 300),
+    some("cancel", "boundaries"),
+    some("c_programs", "early_callbacks"),
+    all("tc_arithmetic"),
+    all("many_clones"),
 ];
 
 /// A test noticed.
@@ -85,7 +96,7 @@ impl Catcher<'_> {
     /// The one test that noticed before.
     pub fn of(found: &Found) -> Option<Catcher<'_>> {
         let known = CATCHERS.iter().any(|catcher| catcher.binary == found.binary);
-        known.then_some(Catcher { binary: &found.binary, tests: &found.test })
+        known.then_some(some(&found.binary, &found.test))
     }
 }
 
@@ -128,7 +139,7 @@ impl Programs {
         command.env("CLONE_GROUP_KNOCK_OUT", rule).env("RUST_BACKTRACE", "0").env_remove("CLONE_GROUP_SEED");
         match seed {
             Some(seed) => command.env("CLONE_GROUP_SEED", seed),
-            None => command.env("CLONE_GROUP_SEEDS", SEEDS.to_string()),
+            None => command.env("CLONE_GROUP_SEEDS", catcher.seeds.to_string()),
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().expect("the test program runs");
