@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Profile};
+use common::world::{Choice, Profile, World};
 
 const QUIET: Profile = Profile::QUIET;
 const VOLATILE: Profile = Profile { volatile: true, ..QUIET };
@@ -55,4 +57,162 @@ fn r24_a_close_says_that_its_flush_failed() {
     let world = fractured(VOLATILE, 1, &[1]);
     world.choose(|io| if is_flush(io) { Choice::FailDone(STATUS) } else { Choice::Now });
     assert_eq!(world.result_of(Ask::Close), STATUS);
+}
+
+/// R30: pages of a restore that no superblock knows of: both slots are older than the pages, so damage took the group
+/// back in time. Recovery refuses.
+#[test]
+fn r30_pages_newer_than_the_superblock_are_refused() {
+    let mut world = fractured(QUIET, 1, &[1]);
+    let older = world.inner.borrow().area.now.clone();
+    world.does(Ask::Restore(1));
+    world.write(at(5), 4);
+    world.finish_hosts();
+    let mut area = world.inner.borrow().area.now.clone();
+    // Each half begins with a slot of the superblock.
+    for slot in [0, area.len() / 2] {
+        area[slot..slot + 512].copy_from_slice(&older[slot..slot + 512]);
+    }
+    world.lose_power(|| true);
+    world.inner.get_mut().area.replace(&area);
+    world.power_on();
+    assert_eq!(world.result_of(Ask::Recover), CLONE_GROUP_ERR_METADATA_DAMAGED);
+}
+
+/// R33: a repair writes every page and both slots, not only what failed.
+#[test]
+fn r33_a_repair_writes_everything() {
+    let profile = Profile { blocks: 4000, extent_blocks: 1, copy_blocks: 64, ..QUIET };
+    let world = fractured(profile, 1, &[]);
+    world.choose(|io| if is_page_or_superblock(io) { Choice::Fail(STATUS) } else { Choice::Now });
+    world.write(0, 1);
+    world.poll_still();
+    assert!(world.metadata_failed());
+    world.choose_nothing();
+    world.inner.borrow_mut().log.clear();
+    world.does(Ask::Repair);
+    let inner = world.inner.borrow();
+    let half = inner.area.now.len() / 2;
+    let written = inner.log.iter().filter(|io| is_page_or_superblock(io)).map(|io| io.offset_bytes as usize);
+    let units: BTreeSet<_> = written.clone().map(|offset| offset % half / 512).collect();
+    // A superblock, then the pages, a unit each.
+    assert_eq!(units.len(), half / 512);
+    assert!([0, half].iter().all(|slot| written.clone().any(|offset| offset == *slot)), "a slot is stale");
+}
+
+/// Every extent of a mirrored Clone has an intent, and a sweep is to clear them: it waits for flushes of both LUs, which
+/// the controller holds.
+fn sweeping(map_per_clone: bool) -> Box<World> {
+    let world = mirrored(Profile { map_per_clone, ..VOLATILE }, 1);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for extent in 0..10 {
+        world.write(at(extent), 1);
+        world.poll_still();
+    }
+    assert_eq!(world.holds(is_flush), 2, "no sweep began");
+    world.inner.borrow_mut().log.clear();
+    world
+}
+
+/// R47: an intent is not cleared before both LUs are flushed.
+#[test]
+fn r47_a_sweep_waits_for_the_mirror() {
+    for map_per_clone in [false, true] {
+        for first in [0, 1] {
+            let world = sweeping(map_per_clone);
+            world.complete_chosen(Choice::Now, |io| is_flush(io) && io.lu == first);
+            world.poll_still();
+            assert_eq!(world.logged(is_page), 0, "LU {} is not flushed yet", 1 - first);
+            world.complete_chosen(Choice::Now, is_flush);
+            world.poll_still();
+            assert!(world.logged(is_page) > 0, "nothing is cleared");
+        }
+    }
+}
+
+/// R52: intents are not cleared beside a Clone that failed and is yet to inherit them.
+#[test]
+fn r52_a_clone_that_fails_beside_a_sweep_inherits_the_intents() {
+    for map_per_clone in [false, true] {
+        let world = sweeping(map_per_clone);
+        world.complete_chosen(Choice::Now, |io| is_flush(io) && io.lu == 0);
+        world.complete_chosen(Choice::FailDone(STATUS), |io| is_flush(io) && io.lu == 1);
+        world.choose_nothing();
+        world.poll_still();
+        assert_eq!(world.state(1), CLONE_GROUP_CLONE_OUT_OF_SYNC);
+        assert!(world.delta(1).len() >= 9, "what it lost is forgotten: {:?}", world.delta(1));
+        world.check_delta_maps();
+    }
+}
+
+/// R53: a change of states waits for intents that are being cleared.
+#[test]
+fn r53_a_clone_comes_after_a_sweep() {
+    let world = mirrored(VOLATILE, 1);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for extent in 0..10 {
+        world.write(at(extent), 1);
+        world.poll_still();
+    }
+    let operation = world.ask(Ask::Add(2)).expect("it is accepted");
+    world.poll_still();
+    assert_eq!((world.holds(is_flush), world.done_operation(operation)), (2, None));
+    world.complete_chosen(Choice::Now, is_flush);
+    world.choose_nothing();
+    world.poll_still();
+    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
+}
+
+/// R53: nothing is under way to a Clone that was removed: its LU may be somebody else's by then.
+#[test]
+fn r53_a_clone_goes_when_nothing_is_under_way_to_it() {
+    let world = mirrored(QUIET, 1);
+    world.choose(|io| if is_host_write(io) && io.lu == 1 { Choice::Hold } else { Choice::Now });
+    world.write(at(1), 1);
+    world.poll_still();
+    let operation = world.ask(Ask::Remove(1)).expect("it is accepted");
+    world.poll_still();
+    assert_eq!((world.holds(is_host_write), world.done_operation(operation)), (1, None));
+    world.complete_chosen(Choice::Now, is_host_write);
+    world.poll_still();
+    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
+}
+
+/// R56: a leg to the Clone fails while a Fracture waits for it: no point in time.
+#[test]
+fn r56_a_leg_that_fails_in_the_drain_of_a_fracture() {
+    let world = mirrored(QUIET, 1);
+    world.choose(|io| if is_host_write(io) && io.lu == 1 { Choice::Hold } else { Choice::Now });
+    world.write(at(1), 1);
+    world.poll_still();
+    let operation = world.ask(Ask::Fracture(1)).expect("it is accepted");
+    world.poll_still();
+    world.complete_chosen(Choice::Fail(STATUS), is_host_write);
+    world.poll_still();
+    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_ERR_NOT_CONSISTENT));
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_OUT_OF_SYNC);
+}
+
+/// R48: hosts are held for the end, and the leg of a write under way fails, so its extent differs again. It is copied while
+/// hosts are held: else the next write under way may do the same, and the end would never come.
+#[test]
+fn r48_what_is_left_when_hosts_are_held_is_copied() {
+    let world = reversing(QUIET, 1, &[1]);
+    world.choose(|io| if is_host_write(io) { Choice::Hold } else { Choice::Now });
+    world.write(at(5), 1);
+    world.step_still();
+    assert_eq!((world.holds(is_host_write), world.delta(1).len()), (2, 0), "all is copied");
+    let next = world.write(at(7), 1);
+    world.step_still();
+    assert_eq!(world.holds(is_host_write), 2, "hosts are held");
+    world.complete_chosen(Choice::Fail(STATUS), |io| is_host_write(io) && io.lu == 0);
+    world
+        .complete_chosen(Choice::Now, |io| is_host_write(io) && io.lu == 1 && io.first_block == at(5) as u64);
+    world.step_still();
+    assert_eq!((world.info().reversing_lu, world.state(1)), (0, CLONE_GROUP_CLONE_SYNCHRONIZED));
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+    assert_eq!(world.ended(next), Some(true));
+    assert_eq!(world.content(0), world.content(1));
 }
