@@ -216,3 +216,71 @@ fn r48_what_is_left_when_hosts_are_held_is_copied() {
     assert_eq!(world.ended(next), Some(true));
     assert_eq!(world.content(0), world.content(1));
 }
+
+/// R73: a first Synchronization writes down how far it got: a power loss does not begin it anew.
+#[test]
+fn r73_a_first_synchronization_goes_on_after_a_power_loss() {
+    let profile = Profile { blocks: 4000, extent_blocks: 1, copy_blocks: 64, clones: 1, ..QUIET };
+    let mut world = formatted_with(profile, |_| {});
+    world.does(Ask::Add(1));
+    world.does(Ask::Synchronize(1));
+    while world.delta(1).len() > 1000 {
+        world.step(64);
+    }
+    world.poll_still();
+    world.crash(true);
+    assert!(world.delta(1).len() < 4000, "everything is copied again");
+    world.settle();
+    assert_eq!(world.content(0), world.content(1));
+}
+
+/// R73: a Clone that was never synchronized to the end fails; what was copied to it and not flushed is copied again.
+#[test]
+fn r73_copies_that_a_first_synchronization_lost_are_made_again() {
+    let world = formatted_with(Profile { clones: 1, ..VOLATILE }, |_| {});
+    world.does(Ask::Add(1));
+    world.does(Ask::Synchronize(1));
+    while world.delta(1).len() > 5 {
+        world.step(1);
+    }
+    world.choose(|io| if is_flush(io) && io.lu == 1 { Choice::FailDone(STATUS) } else { Choice::Now });
+    world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+    world.finish_hosts();
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_OUT_OF_SYNC);
+    world.choose_nothing();
+    world.does(Ask::Synchronize(1));
+    world.settle();
+    assert_eq!((world.state(1), world.content(0)), (CLONE_GROUP_CLONE_SYNCHRONIZED, world.content(1)));
+}
+
+/// R74: a format goes step by step: old superblocks away, flushed; pages, flushed; superblock. Its sequence numbers go on.
+#[test]
+fn r74_a_format_goes_step_by_step() {
+    let sequences = |area: &[u8]| -> Vec<u64> {
+        let number = |slot: usize| area[slot + 32..slot + 40].try_into().map(u64::from_le_bytes);
+        [0, area.len() / 2].map(|slot| number(slot).expect("eight bytes")).to_vec()
+    };
+    let mut world = formatted_with(Profile { persist_flush: true, ..QUIET }, |_| {});
+    world.does(Ask::Add(1));
+    let older = sequences(&world.inner.borrow().area.now);
+    world.lose_power(|| true);
+    world.power_on();
+    let is_area_flush = |io: &clone_group_io| io.operation == CLONE_GROUP_IO_PERSIST_FLUSH;
+    world.choose(move |io| if is_area_flush(io) { Choice::Hold } else { Choice::Now });
+    world.inner.borrow_mut().log.clear();
+    let operation = world.ask(Ask::FormatForced).expect("it is accepted");
+    world.poll_still();
+    let half = world.inner.borrow().area.now.len() / 2;
+    let slots = |io: &clone_group_io| is_page_or_superblock(io) && io.offset_bytes as usize % half == 0;
+    assert_eq!((world.holds(is_area_flush), world.logged(is_page_or_superblock)), (1, 2), "slots first");
+    world.complete_chosen(Choice::Now, is_area_flush);
+    world.poll_still();
+    assert_eq!((world.holds(is_area_flush), world.logged(slots)), (1, 2), "then the pages");
+    assert!(world.logged(is_page_or_superblock) > 2);
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_area_flush);
+    world.poll_still();
+    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
+    let newer = sequences(&world.inner.borrow().area.now);
+    assert!(newer.iter().min() > older.iter().max(), "{newer:?} after {older:?}: a stale slot would win");
+}

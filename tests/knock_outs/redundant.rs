@@ -63,4 +63,9 @@ pub const REDUNDANT: &[(&str, &str)] = &[
         "R56Drain",
         "the Clone inherits the intents of what is under way (N4Short), and hosts are held before it is synchronized again (R53Synchronize) or goes (R53Remove)",
     ),
+    ("R71Failed", "an extent that passes has an intent (R1), which the Clone that fails inherits (N4)"),
+    (
+        "R72Leave",
+        "the progress of copies has those pages written at the end (R72Progress), and the look behind the flush waits for them (R36Again)",
+    ),
 ];
