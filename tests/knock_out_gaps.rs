@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
+use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
 use common::world::{Choice, Profile, World};
@@ -283,4 +284,89 @@ fn r74_a_format_goes_step_by_step() {
     assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
     let newer = sequences(&world.inner.borrow().area.now);
     assert!(newer.iter().min() > older.iter().max(), "{newer:?} after {older:?}: a stale slot would win");
+}
+
+/// R3: a close writes no map before everything is flushed.
+#[test]
+fn r3_a_close_flushes_first() {
+    let world = fractured(VOLATILE, 1, &[1]);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    let operation = world.ask(Ask::Close).expect("it is accepted");
+    world.poll_still();
+    assert_eq!((world.holds(is_flush), world.logged(is_page_or_superblock)), (2, 0));
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.poll_still();
+    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
+}
+
+/// N1: Source and Clone are flushed before the superblock says that they are Synchronized.
+#[test]
+fn n1_both_are_flushed_before_a_clone_is_synchronized() {
+    let world = synchronizing(VOLATILE, &[1, 2]);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for lu in [0, 1] {
+        world.step_still();
+        assert_eq!(world.holds(|io| is_flush(io) && io.lu == lu), 1, "LU {lu} is not flushed");
+        assert_eq!(world.logged(is_superblock), 0, "the superblock did not wait for LU {lu}");
+        world.complete_chosen(Choice::Now, |io| is_flush(io) && io.lu == lu);
+    }
+    world.choose_nothing();
+    world.settle();
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_SYNCHRONIZED);
+}
+
+/// N4: a Clone whose Synchronization is canceled may lose what it was sent: that counts as different.
+#[test]
+fn n4_a_synchronization_that_is_cut_short_inherits_the_intents() {
+    let world = synchronizing(VOLATILE, &[1, 2]);
+    let write = world.write(at(5), 1);
+    world.poll_still();
+    assert_eq!(world.ended(write), Some(true));
+    // SAFETY: a live group.
+    let canceled = world.run_operation(|group, tag| unsafe { clone_group_cancel(group, 1, tag) });
+    assert_eq!(canceled, CLONE_GROUP_OK);
+    world.poll_still();
+    assert_eq!(world.delta(1), [1, 2, 5]);
+}
+
+/// N5: one slot of the superblock is behind, as after a power loss between the two: Recovery brings it up to date.
+#[test]
+fn n5_a_stale_slot_is_brought_up_to_date() {
+    let mut world = formatted_with(QUIET, |_| {});
+    let older = world.inner.borrow().area.now.clone();
+    world.does(Ask::Add(1));
+    let mut area = world.inner.borrow().area.now.clone();
+    area[..512].copy_from_slice(&older[..512]);
+    world.lose_power(|| true);
+    world.inner.get_mut().area.replace(&area);
+    world.power_on();
+    world.does(Ask::Recover);
+    world.poll_still();
+    assert!(world.inner.borrow().area.now[..512] != older[..512], "the slot is stale still");
+}
+
+/// N8: a flush of the area fails while a superblock is written: that may be lost with it, however well the next flush works.
+#[test]
+fn n8_a_superblock_beside_a_failed_flush() {
+    let world = fractured(Profile { persist_flush: true, ..QUIET }, 1, &[]);
+    let is_area_flush = |io: &clone_group_io| io.operation == CLONE_GROUP_IO_PERSIST_FLUSH;
+    world.choose(|io| if io.lu == CLONE_GROUP_LU_NONE { Choice::Hold } else { Choice::Now });
+    world.write(at(3), 1);
+    world.poll_still();
+    world.complete_chosen(Choice::Now, is_page);
+    world.poll_still();
+    let pause = world.ask(Ask::Pause).expect("it is accepted");
+    world.poll_still();
+    assert_eq!((world.holds(is_area_flush), world.holds(is_superblock)), (1, 1));
+    world.complete_chosen(Choice::Fail(STATUS), is_area_flush);
+    world.poll_still();
+    // `Fail(0)`: reported as done, and nothing is there.
+    world.complete_chosen(Choice::Fail(CLONE_GROUP_OK), is_superblock);
+    for _ in 0..4 {
+        world.poll_still();
+        world.complete_chosen(Choice::Now, |_| true);
+    }
+    let status = world.done_operation(pause);
+    assert!(status.is_some_and(|status| status < 0), "a lost superblock counts: {status:?}");
 }

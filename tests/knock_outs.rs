@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use ::clone_group::knock_out;
 use catcher::{CATCHERS, Catcher, Found, Programs};
-use redundant::REDUNDANT;
+use redundant::{OPEN, REDUNDANT};
 use table::{Outcome, Row};
 
 /// A run that takes longer than the slowest one with all rules kept, many times over, stands still.
@@ -153,7 +153,12 @@ fn report(rows: &[Row]) -> bool {
     for row in rows {
         match &row.outcome {
             Outcome::Noticed(_) | Outcome::Redundant(_) => continue,
-            Outcome::Unnoticed => println!("{}: NOBODY NOTICED: {}: a test is missing", row.name, row.what),
+            Outcome::Unnoticed => {
+                println!("{}: NOBODY NOTICED: {}: a test is missing", row.name, row.what);
+                if OPEN.contains(&row.name) {
+                    continue;
+                }
+            }
             Outcome::NotRedundant(found) => {
                 println!("{}: is said to be redundant, but {found} noticed", row.name)
             }

@@ -1,5 +1,8 @@
 //! Rules that may be left out, because another one sees to the same; with the reason.
 
+/// Rules that nobody misses yet: a test is missing, or a reason. A run says so, and does not fail for them.
+pub const OPEN: &[&str] = &["R44Clone", "R76Slots", "R80", "N10Drain", "N14"];
+
 /// Name and reason.
 pub const REDUNDANT: &[(&str, &str)] = &[
     (
