@@ -272,7 +272,8 @@ fn r74_a_format_goes_step_by_step() {
     let operation = world.ask(Ask::FormatForced).expect("it is accepted");
     world.poll_still();
     let half = world.inner.borrow().area.now.len() / 2;
-    let slots = |io: &clone_group_io| is_page_or_superblock(io) && io.offset_bytes as usize % half == 0;
+    let slots =
+        |io: &clone_group_io| is_page_or_superblock(io) && (io.offset_bytes as usize).is_multiple_of(half);
     assert_eq!((world.holds(is_area_flush), world.logged(is_page_or_superblock)), (1, 2), "slots first");
     world.complete_chosen(Choice::Now, is_area_flush);
     world.poll_still();
