@@ -25,6 +25,7 @@ use crate::clone::CloneState;
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
+use crate::knock_out::kept;
 use crate::parts;
 use crate::transition::{Change, SLICE_EXTENTS};
 
@@ -62,8 +63,8 @@ impl Group<'_> {
         let slice = ExtentRange::new(first, Extent(first.0.saturating_add(SLICE_EXTENTS).min(all.end.0)));
         let mut rest = slice;
         while let Some(run) = protected.next_run_in(rest) {
-            self.clone(lu).delta.bits.set_range(run);
-            protected.clear_range(run);
+            self.clone(lu).delta.bits.set_range(if kept!(R38Maps) { run } else { ExtentRange::default() });
+            protected.clear_range(if kept!(R38Clear) { run } else { ExtentRange::default() });
             rest.first = run.end;
         }
         Some(slice.end)
@@ -88,7 +89,9 @@ impl Group<'_> {
         if !parts::CANCEL {
             return;
         }
-        self.protected_restore.forget_copies();
+        if kept!(R38Forget) {
+            self.protected_restore.forget_copies();
+        }
         self.cod_single = ExtentRange::default();
         self.clone_mut(lu).restart_pass();
     }

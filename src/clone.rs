@@ -105,6 +105,17 @@ pub struct CloneRecord {
     pub prepared: Option<Prepared>,
 }
 
+impl CloneRecord {
+    /// Whether a Clone in this state can be prepared for what it says.
+    pub fn may_be_prepared(&self) -> bool {
+        match self.prepared {
+            None => true,
+            Some(Prepared::Fracture) => self.state == CloneState::Synchronized,
+            Some(Prepared::Restore) => self.state == CloneState::Fractured,
+        }
+    }
+}
+
 impl Default for CloneRecord {
     fn default() -> CloneRecord {
         CloneRecord {

@@ -10,6 +10,7 @@ use crate::error::{self, Error};
 use crate::geometry::{BlockRange, Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::io::{Io, IoOffer, IoOperation, Purpose};
+use crate::knock_out::kept;
 use crate::parts;
 use crate::request::{HostOperation, HostRequest, Request, RequestStage, Why};
 use crate::statistics::add;
@@ -126,16 +127,17 @@ impl Group<'_> {
 
     /// Whether hosts may do this to the LU in its present state.
     fn check_access(&self, operation: HostOperation, lu: u32) -> Result<(), Error> {
-        if self.is_prepared() {
+        if self.is_prepared() && kept!(R77Serve) {
             return Err(Error::Prepared);
         }
         if lu == SOURCE {
-            return if self.record.source_invalid { Err(Error::SourceInvalid) } else { Ok(()) };
+            let invalid = self.record.source_invalid && kept!(R38Serve);
+            return if invalid { Err(Error::SourceInvalid) } else { Ok(()) };
         }
         match self.clone(lu).state() {
             CloneState::Absent => Err(Error::NoLu),
             CloneState::Fractured => Ok(()),
-            CloneState::Restoring if operation.changes_blocks() => Err(Error::Protected),
+            CloneState::Restoring if operation.changes_blocks() && kept!(R35) => Err(Error::Protected),
             CloneState::Restoring => Ok(()),
             // Hosts write it through the Source.
             CloneState::ReverseSynchronizing if !operation.changes_blocks() => Ok(()),
@@ -148,7 +150,7 @@ impl Group<'_> {
     /// Decides the way of a request (R53).
     fn classify(&mut self, request: u16) -> Verdict {
         let asked = self.requests[request];
-        if self.gate_closed {
+        if self.gate_closed && kept!(R53Gate) {
             return Verdict::Wait(Why::Gate);
         }
         if let Err(error) = self.check_access(asked.operation, asked.lu) {
@@ -158,14 +160,14 @@ impl Group<'_> {
             HostOperation::Flush => self.classify_flush(asked.lu),
             HostOperation::Read if asked.lu == SOURCE => self.classify_source_read(&asked),
             HostOperation::Read => Verdict::Read(asked.lu),
-            _ if self.superblock_unknown => Verdict::Finish(Err(Error::MetadataFailed)),
+            _ if self.superblock_unknown && kept!(R33Unknown) => Verdict::Finish(Err(Error::MetadataFailed)),
             _ if asked.lu == SOURCE => self.classify_source_write(request, &asked),
             _ => self.classify_clone_write(request, &asked),
         }
     }
 
     fn classify_flush(&mut self, lu: u32) -> Verdict {
-        if self.config.host_durable {
+        if self.config.host_durable || !kept!(R22Flush) {
             return Verdict::Finish(Ok(()));
         }
         let authority = self.authority(lu);
@@ -177,10 +179,10 @@ impl Group<'_> {
 
     /// A host sees `need(e) ? C(e) : S(e)` in a restore, and C(e) in a Reverse Synchronization (R41).
     fn classify_source_read(&mut self, asked: &Request) -> Verdict {
-        let Some(restoring) = self.restoring() else {
+        let Some(restoring) = self.restoring().filter(|_| kept!(R16Need)) else {
             return Verdict::Read(self.authority(SOURCE));
         };
-        if self.is_overwritten(asked.extents) {
+        if self.is_overwritten(asked.extents) && kept!(R17Readers) {
             return Verdict::Wait(Why::Copy);
         }
         if self.next_need(asked.extents).is_none() {
@@ -209,10 +211,10 @@ impl Group<'_> {
             Err(error) => return Verdict::Finish(Err(error)),
         };
         let mirrors = self.next_clone(1, CloneState::shares_writes).is_some();
-        if self.overtakes(request, asked) || mirrors && self.overlaps_mirrored(asked) {
+        if self.overtakes(request, asked) || mirrors && kept!(R43) && self.overlaps_mirrored(asked) {
             return Verdict::Wait(Why::Overlap);
         }
-        if self.scoreboard.holds_writes(asked.extents) {
+        if self.scoreboard.holds_writes(asked.extents) && kept!(R46Hold) {
             return Verdict::Wait(Why::Copy);
         }
         let overwrite = match self.protect(asked) {
@@ -241,14 +243,15 @@ impl Group<'_> {
             _ => {}
         }
         let of_source = asked.lu == SOURCE;
-        if of_source && self.next_need(asked.extents).is_some() {
+        if of_source && kept!(R65Need) && self.next_need(asked.extents).is_some() {
             return match (reads_zeroes(SOURCE), zeroes) {
                 (false, _) => Ok(None),
                 (true, Err(_)) if self.capabilities.discard => Ok(Some(IoOperation::Discard)),
                 (true, zeroes) => zeroes.map(Some),
             };
         }
-        let mirrored = of_source && self.next_clone(1, CloneState::shares_writes).is_some();
+        let mirrored =
+            of_source && kept!(R65Mirrored) && self.next_clone(1, CloneState::shares_writes).is_some();
         if mirrored {
             // Both legs must read the same afterwards.
             let all_zeroes =
@@ -270,7 +273,7 @@ impl Group<'_> {
     /// Whether an older write to the same extents still waits (R14).
     fn overtakes(&self, request: u16, asked: &Request) -> bool {
         let mut at = self.queue.first();
-        while let Some(older) = at.filter(|&older| older != request) {
+        while let Some(older) = at.filter(|&older| older != request && kept!(R14)) {
             let other = &self.requests[older];
             if other.lu == asked.lu
                 && other.operation.changes_blocks()
@@ -290,23 +293,23 @@ impl Group<'_> {
         let Some(delta) = self.restoring_delta() else {
             return Ok(none);
         };
-        if self.is_overwritten(asked.extents) {
+        if self.is_overwritten(asked.extents) && kept!(R17Writers) {
             return Err(Why::Copy);
         }
         if !delta.any_set(asked.extents) {
             return Ok(none);
         }
         let covered = self.geometry().extents_covered(asked.blocks);
-        let partly = |extent: &Extent| !covered.contains(*extent);
+        let partly = |extent: &Extent| !covered.contains(*extent) && kept!(R13Part);
         let edges = [asked.extents.first, Extent(asked.extents.end.0.saturating_sub(1))];
         if edges.iter().filter(|extent| partly(extent)).any(|&extent| self.need(extent)) {
             return Err(Why::Copy);
         }
         // P may be set only over a base that is durable (R5).
-        if self.protected_restore.copied.any_set(asked.extents) {
+        if self.protected_restore.copied.any_set(asked.extents) && kept!(R5) {
             return Err(Why::CopyFlush);
         }
-        if self.scoreboard.owns_any(SOURCE, asked.extents) {
+        if self.scoreboard.owns_any(SOURCE, asked.extents) && kept!(R13) {
             return Err(Why::Copy);
         }
         Ok(covered)
@@ -323,20 +326,20 @@ impl Group<'_> {
         if protected == 0 && asked.epoch == self.persistent.epoch() {
             return None;
         }
-        if self.must_wait_for_intents(asked.extents) {
+        if kept!(R78) && self.must_wait_for_intents(asked.extents) {
             return Some(Verdict::Wait(Why::Intent));
         }
         self.sweeper.touch(asked.extents);
         let mut set = protected;
         let mut from = 1;
-        while let Some(lu) = self.next_clone(from, CloneState::is_tracked) {
+        while let Some(lu) = self.next_clone(from, CloneState::is_tracked).filter(|_| kept!(R56Tracked)) {
             let added = self.clone(lu).delta.bits.set_range(asked.extents);
             set = set.wrapping_add(if self.config.map_per_clone() { added } else { 0 });
             from = lu.wrapping_add(1);
         }
         set = set.wrapping_add(self.set_intents(asked.extents));
         let verdict = self.wait_for_pages(asked.extents, set);
-        if verdict.is_none() && overwrite.is_empty() {
+        if verdict.is_none() && (overwrite.is_empty() || !kept!(R71Overwrite)) {
             self.persistent.let_pass(asked.extents);
         }
         verdict
@@ -346,26 +349,29 @@ impl Group<'_> {
     /// before a Clone was mirrored, and not in that Clone's own column: so the first write of each state epoch has its
     /// page written (R40, R72).
     fn set_intents(&mut self, extents: ExtentRange) -> u64 {
+        if !kept!(R1Set) {
+            return 0;
+        }
         if !self.config.map_per_clone() {
             return self.persistent.bits.set_range(extents);
         }
         if self.next_clone(1, CloneState::shares_writes).is_none() {
             return 0;
         }
-        self.persistent.bits.set_range(extents);
-        extents.count()
+        let set = self.persistent.bits.set_range(extents);
+        if kept!(N9) { extents.count() } else { set }
     }
 
     /// In a restore: the extents that do not differ from the Clone any more are the host's from now on. Those
     /// that still do are being overwritten; they follow when that is durable (R17).
     fn set_protected(&self, extents: ExtentRange) -> u64 {
-        let Some(delta) = self.restoring_delta() else {
+        let Some(delta) = self.restoring_delta().filter(|_| kept!(R6)) else {
             return 0;
         };
         let mut set: u64 = 0;
         let mut rest = extents;
         while !rest.is_empty() {
-            let end = delta.next_set_in(rest).unwrap_or(rest.end);
+            let end = delta.next_set_in(rest).filter(|_| kept!(R17Order)).unwrap_or(rest.end);
             set = set.wrapping_add(self.protected_restore.bits.set_range(ExtentRange::new(rest.first, end)));
             rest.first = Extent(end.0.wrapping_add(1));
         }
@@ -374,12 +380,12 @@ impl Group<'_> {
 
     /// Waits for the pages of these extents, if bits of them were set just now or before and are not durable.
     fn wait_for_pages(&mut self, extents: ExtentRange, set: u64) -> Option<Verdict> {
-        let unsaved = set > 0 || self.persistent.is_later(extents);
+        let unsaved = set > 0 || kept!(R72Later) && self.persistent.is_later(extents);
         let version = if unsaved { self.persistent.mark(extents) } else { self.persistent.version() };
-        if self.persistent.is_durable(extents, version) {
+        if self.persistent.is_durable(extents, version) || !kept!(R1Wait) {
             return None;
         }
-        if self.metadata_failed {
+        if self.metadata_failed && kept!(R33Refuse) {
             return Some(Verdict::Finish(Err(Error::MetadataFailed)));
         }
         Some(Verdict::Record(version))
@@ -466,7 +472,7 @@ impl Group<'_> {
     }
 
     fn has_host_ios(&self, count: u32) -> bool {
-        self.free_ios() >= count.wrapping_add(self.reserved_ios())
+        self.free_ios() >= count.wrapping_add(if kept!(R76Slots) { self.reserved_ios() } else { 0 })
     }
 
     pub(crate) fn begin_read(&mut self, request: u16, lu: u32) {
@@ -499,11 +505,11 @@ impl Group<'_> {
             self.next_clone(from, CloneState::shares_writes).filter(|_| mirror == Mirror::Clones)
         {
             from = lu.wrapping_add(1);
-            if self.takes_part(lu, asked.extents) {
+            if kept!(R52Leg) && self.takes_part(lu, asked.extents) {
                 self.requests[request].mirrored = true;
                 self.add_leg(request, operation, lu);
             }
-            if asked.unstable {
+            if asked.unstable && kept!(R51) {
                 self.distrust(lu, asked.extents);
             }
         }
@@ -526,13 +532,15 @@ impl Group<'_> {
         let asked = self.requests[request];
         let writes = operation != IoOperation::Read;
         // An overwrite must be durable before P says so (R17); with HD every write must be.
-        let durable = self.lu(lu).is_volatile() && (self.config.host_durable || !asked.overwrite.is_empty());
+        let durable = self.lu(lu).is_volatile()
+            && (self.config.host_durable && kept!(R23Durable)
+                || !asked.overwrite.is_empty() && kept!(R17Fua));
         let io = Io {
             purpose: Purpose::Leg(request),
             operation,
             lu,
             blocks: asked.blocks,
-            fua: writes && (asked.fua || durable),
+            fua: writes && (asked.fua && kept!(R23) || durable),
             payload: asked.payload,
             next_leg: asked.first_leg,
             ..Io::default()
@@ -617,12 +625,13 @@ impl Group<'_> {
     /// The bits of a request are durable, if the states are still those for which they were set.
     fn recorded(&mut self, request: u16) {
         let waiting = self.requests[request];
-        if waiting.recording_epoch == self.persistent.epoch() {
+        if waiting.recording_epoch == self.persistent.epoch() || !kept!(R71Pages) {
             self.requests[request].epoch = waiting.recording_epoch;
             // An extent that was copied since then is not the host's yet: P was set for those only that did not
             // differ (R6).
-            let protected =
-                self.restoring().is_none() || self.protected_restore.bits.all_set(waiting.extents);
+            let protected = self.restoring().is_none()
+                || !kept!(R6Pass)
+                || self.protected_restore.bits.all_set(waiting.extents);
             if waiting.lu == SOURCE && protected {
                 self.persistent.let_pass(waiting.extents);
             }
@@ -649,12 +658,12 @@ impl Group<'_> {
             if asked.mirrored && io.lu != self.authority(asked.lu) {
                 // The other leg never fails the host (R50, R52).
                 self.mirrored_leg_failed(io.lu, status, asked.extents);
-            } else if asked.status == error::OK {
+            } else if asked.status == error::OK && kept!(R63) {
                 self.requests[request].status = status;
             }
         }
         self.requests[request].legs = asked.legs.saturating_sub(1);
-        if self.requests[request].legs == 0 {
+        if self.requests[request].legs == 0 || !kept!(R42) {
             self.legs_over(request);
         }
     }
@@ -665,7 +674,7 @@ impl Group<'_> {
         if asked.redirected {
             self.redirected = self.redirected.saturating_sub(1);
         }
-        if asked.status != error::OK && asked.mirrored {
+        if asked.status != error::OK && asked.mirrored && kept!(R50Both) {
             // One of the two holds the old data or the new, the other one perhaps the other (R50).
             let mut from = 1;
             while let Some(lu) = self.next_clone(from, CloneState::shares_writes) {

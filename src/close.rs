@@ -11,6 +11,7 @@
 use crate::clone::CloneState;
 use crate::error::{self, Error};
 use crate::group::{Group, GroupState, SLICES_MAX, SOURCE};
+use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
@@ -61,7 +62,7 @@ impl Group<'_> {
         match close.stage {
             CloseStage::Finishing => {
                 let copying = self.scoreboard.active() > 0 || self.sweeper.is_active();
-                if self.requests_used() == 0 && !copying {
+                if (self.requests_used() == 0 || !kept!(R64Close)) && !copying {
                     let ticket = self.new_ticket();
                     for lu in 0..self.config.lus() {
                         if self.is_member(lu) {
@@ -120,9 +121,10 @@ impl Group<'_> {
         let mut waiting = false;
         for lu in (0..self.config.lus()).filter(|&lu| self.is_member(lu)) {
             match self.lu(lu).flushed(ticket) {
-                Flushed::Waiting => waiting = true,
+                Flushed::Waiting => waiting = kept!(R3Close),
                 Flushed::Done => {}
                 // Nothing is certain of that LU: the maps stay as they are, which is safe.
+                Flushed::Failed(_) if !kept!(R24Close) => {}
                 Flushed::Failed(status) => close.error = close.error.or(Some(Error::from_status(status))),
             }
         }

@@ -9,6 +9,7 @@ use crate::cod_scoreboard::{Copy, CopyEngine};
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, SOURCE};
+use crate::knock_out::kept;
 use crate::request::{HostOperation, RequestStage, Why};
 
 impl Group<'_> {
@@ -77,7 +78,9 @@ impl Group<'_> {
             }
             match self.restoring() {
                 Some(clone)
-                    if waiting.operation == HostOperation::Read && self.needs_all(waiting.extents) =>
+                    if kept!(R61Redirect)
+                        && waiting.operation == HostOperation::Read
+                        && self.needs_all(waiting.extents) =>
                 {
                     self.begin_read(request, clone);
                 }

@@ -13,6 +13,7 @@
 //! the comparison between Reading and Writing.
 
 use crate::geometry::{Block, BlockRange, Extent, ExtentRange};
+use crate::knock_out::kept;
 use crate::parts;
 use crate::table::Table;
 
@@ -177,7 +178,7 @@ impl<'a> CodScoreboard<'a> {
         self.active = self.active.wrapping_add(1);
         if copy.is_verify() {
             self.verifying = self.verifying.saturating_add(1);
-        } else {
+        } else if kept!(N14) {
             // What is copied now cannot be compared now, though the Delta Map may say so again when both are over.
             self.collide_verify(copy.extents, |_| true);
         }
@@ -196,7 +197,7 @@ impl<'a> CodScoreboard<'a> {
     pub fn spoil(&mut self, lu: u32) -> bool {
         let mut any = false;
         for (_, copy) in self.copies.iter_mut() {
-            let concerned = copy.from == lu || copy.to == lu && !copy.durable;
+            let concerned = copy.from == lu && kept!(N10From) || copy.to == lu && !copy.durable;
             if copy.stage != CopyStage::Free && concerned {
                 copy.spoiled = true;
                 any = true;
@@ -207,7 +208,7 @@ impl<'a> CodScoreboard<'a> {
 
     /// A host write to these extents is being submitted: copies of them have to be made again (R44).
     pub fn collide(&mut self, extents: ExtentRange) {
-        if self.active == 0 {
+        if self.active == 0 || !kept!(R44Later) {
             return;
         }
         for (_, copy) in self.copies.iter_mut() {
@@ -220,7 +221,7 @@ impl<'a> CodScoreboard<'a> {
     /// A host write to these extents of a Clone is being submitted: who compares them has to do it again. No copy
     /// reads or writes a Clone that hosts write.
     pub fn collide_clone(&mut self, clone: u32, extents: ExtentRange) {
-        self.collide_verify(extents, |with| with == clone);
+        self.collide_verify(extents, |with| with == clone && kept!(R44Clone));
     }
 
     fn collide_verify(&mut self, extents: ExtentRange, of: impl Fn(u32) -> bool) {

@@ -10,6 +10,7 @@
 //! [`CodScoreboard::collide`]: crate::cod_scoreboard::CodScoreboard::collide
 
 use crate::geometry::Extent;
+use crate::knock_out::kept;
 
 /// Extents whose copies collided lately. When the table is full, a further one is not counted until there is
 /// room: those in it are copied after `recopies_max` passes at the latest, so the end comes later, but it comes.
@@ -64,7 +65,7 @@ impl<'a> CollisionDetector<'a> {
     pub fn is_exclusive(&self, lu: u32, extent: Extent) -> bool {
         let of = |hot: &&Hot| hot.collisions > 0 && hot.lu == lu && hot.extent == extent;
         match self.hot.iter().find(of) {
-            Some(hot) => hot.collisions >= self.recopies_max,
+            Some(hot) => hot.collisions >= self.recopies_max && kept!(R46),
             None => false,
         }
     }

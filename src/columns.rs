@@ -20,6 +20,7 @@
 use crate::clone::CloneState;
 use crate::geometry::ExtentRange;
 use crate::group::Group;
+use crate::knock_out::kept;
 use crate::map_page;
 
 impl Group<'_> {
@@ -32,7 +33,7 @@ impl Group<'_> {
     /// onto the Source is over, and then the columns of the other Clones must say all that it changed (R33, R72). One
     /// column for all says it anyway.
     pub(crate) fn may_change_source(&self) -> bool {
-        !self.superblock_unknown || !self.config.map_per_clone()
+        !self.superblock_unknown || !self.config.map_per_clone() || !kept!(N17)
     }
 
     /// Fills the columns of a page.
@@ -47,10 +48,10 @@ impl Group<'_> {
         for lu in self.clones_where(|state| state != CloneState::Absent) {
             let (clone, column) = (self.clone(lu), lu.saturating_sub(1));
             map_page::add_column(image, column, extents, &clone.delta.bits);
-            if clone.state().shares_writes() || clone.delta.inherits_intent {
+            if kept!(R72Intents) && (clone.state().shares_writes() || clone.delta.inherits_intent) {
                 map_page::add_column(image, column, extents, &self.persistent.bits);
             }
-            if self.restoring() == Some(lu) {
+            if self.restoring() == Some(lu) && kept!(R4) {
                 map_page::add_column(image, column, extents, &self.protected_restore.bits);
             }
         }
@@ -66,11 +67,11 @@ impl Group<'_> {
             let column = if self.config.map_per_clone() { lu.saturating_sub(1) } else { 0 };
             map_page::load_column(image, column, extents, bits);
             // What was copied onto the Source since the page was written differs from every other Clone (R2, R72).
-            if let (true, Some(from)) = (self.config.map_per_clone(), self.onto_source()) {
+            if let (true, Some(from)) = (self.config.map_per_clone() && kept!(R72Union), self.onto_source()) {
                 map_page::load_column(image, from.saturating_sub(1), extents, bits);
             }
         }
-        if self.onto_source_delta().is_some_and(|delta| delta.any_set(extents)) {
+        if kept!(R72Load) && self.onto_source_delta().is_some_and(|delta| delta.any_set(extents)) {
             // The other Clones' own columns lack these bits still.
             self.save_later(extents.intersection(self.geometry().all_extents()));
         }

@@ -12,6 +12,7 @@
 use crate::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use crate::error::Error;
 use crate::geometry::{WORD_BITS, index, slot};
+use crate::knock_out::kept;
 
 /// The phase is in the low bits of the state, the generation above them.
 const PHASE_BITS: u32 = 2;
@@ -65,7 +66,8 @@ impl<'a> Completions<'a> {
         if generation > u32::MAX >> PHASE_BITS {
             return Err(Error::StaleIo);
         }
-        let base = generation << PHASE_BITS;
+        let counts = if kept!(R67) { generation } else { slot.state.load(Ordering::Relaxed) >> PHASE_BITS };
+        let base = counts << PHASE_BITS;
         slot.state
             .compare_exchange(base | SUBMITTED, base | COMPLETING, Ordering::AcqRel, Ordering::Relaxed)
             .map_err(|_| Error::StaleIo)?;

@@ -10,6 +10,7 @@ use crate::event::{Event, EventKind};
 use crate::geometry::{Block, BlockRange, Extent, ExtentRange};
 use crate::group::{Group, SOURCE};
 use crate::io::{Buffer, Io, IoOperation, Purpose};
+use crate::knock_out::kept;
 use crate::request::RequestStage;
 use crate::statistics::add;
 
@@ -40,11 +41,11 @@ impl Group<'_> {
         let Some(number) = self.scoreboard.claim(copy) else {
             return;
         };
-        if to == SOURCE {
+        if to == SOURCE && kept!(R2) {
             // The Source changes relative to every other Clone (R2).
             let mut next = 1;
             while let Some(lu) = self.next_clone(next, CloneState::is_tracked) {
-                if self.clone(lu).delta.bits.set_range(extents) > 0 {
+                if self.clone(lu).delta.bits.set_range(extents) > 0 && kept!(R72Copies) {
                     self.save_later(extents);
                 }
                 next = lu.wrapping_add(1);
@@ -58,10 +59,10 @@ impl Group<'_> {
         let copy = self.scoreboard.copies[number];
         let also = if copy.is_verify() { copy.with } else { SOURCE };
         let under_way = self.writes_under_way(copy.extents, also);
-        if self.scoreboard.copies[number].exclusive && under_way != 0 {
+        if self.scoreboard.copies[number].exclusive && under_way != 0 && kept!(R46Drain) {
             return;
         }
-        self.scoreboard.copies[number].collided = under_way;
+        self.scoreboard.copies[number].collided = if kept!(R44Begin) { under_way } else { 0 };
         self.next_piece(number);
     }
 
@@ -126,7 +127,7 @@ impl Group<'_> {
             operation,
             lu,
             blocks: copy.piece,
-            fua: !reads && copy.durable && self.lu(lu).is_volatile(),
+            fua: !reads && kept!(R21) && copy.durable && self.lu(lu).is_volatile(),
             urgent,
             buffer: if operation == IoOperation::Copy { Buffer::None } else { Buffer::Copy(number) },
             ..Io::default()
@@ -135,7 +136,7 @@ impl Group<'_> {
 
     /// A piece was read.
     pub(crate) fn copy_read_over(&mut self, number: u16, io: &Io, status: i32) {
-        if status != error::OK {
+        if status != error::OK && kept!(R61) {
             return self.copy_failed(number, io.lu, status);
         }
         if self.scoreboard.copies[number].compares() {
@@ -155,10 +156,10 @@ impl Group<'_> {
     /// A piece was written.
     pub(crate) fn copy_write_over(&mut self, number: u16, status: i32) {
         let copy = self.scoreboard.copies[number];
-        if status != error::OK {
+        if status != error::OK && kept!(R62) {
             return self.copy_failed(number, copy.to, status);
         }
-        if copy.piece.end < copy.end {
+        if copy.piece.end < copy.end && kept!(R15) {
             return self.next_piece(number);
         }
         // One critical section: the maps first, then the owner, then those who wait (R12).
@@ -174,10 +175,10 @@ impl Group<'_> {
 
     /// Extents of the Source hold the Clone's data now.
     fn source_copied(&mut self, copy: &Copy) {
-        if copy.spoiled {
+        if copy.spoiled && kept!(N8Copies) {
             return;
         }
-        if copy.durable {
+        if copy.durable || !kept!(R8) {
             self.clone(copy.from).delta.bits.clear_range(copy.extents);
             self.save_later(copy.extents);
             self.note_restored();
@@ -191,13 +192,13 @@ impl Group<'_> {
     /// copied again (R45).
     fn mirror_copied(&mut self, copy: &Copy) {
         let lu = copy.clone_lu();
-        if copy.spoiled || !self.clone(lu).state().shares_writes() {
+        if copy.spoiled && kept!(N10Copies) || !self.clone(lu).state().shares_writes() {
             return;
         }
         self.note_intents(copy.extents);
         let mut copied = 0;
         for extent in copy.extents.iter() {
-            if has_bit(copy.extents, copy.collided, extent) {
+            if has_bit(copy.extents, copy.collided, extent) && kept!(R45) {
                 self.collisions.note(lu, extent);
                 add(&mut self.statistics.collisions, 1);
             } else {
@@ -271,7 +272,7 @@ impl Group<'_> {
     /// Whether a copy, or a write that covers it entirely, owns the extent of the Source (R10).
     pub(crate) fn source_is_owned(&self, extent: Extent) -> bool {
         let one = ExtentRange::one(extent);
-        self.scoreboard.owns_any(SOURCE, one) || self.is_overwritten(one)
+        kept!(R10) && self.scoreboard.owns_any(SOURCE, one) || kept!(R17Copies) && self.is_overwritten(one)
     }
 
     /// The first extent from `from` on that should be copied to the Source and that nobody owns.

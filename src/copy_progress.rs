@@ -9,6 +9,7 @@
 use crate::clone::CloneState;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
+use crate::knock_out::kept;
 
 impl Group<'_> {
     /// Bits of these extents changed in columns of single Clones, and nobody waits for that.
@@ -20,7 +21,7 @@ impl Group<'_> {
 
     /// Extents of a Synchronization are copied, and not flushed: their intents stand for them (R47).
     pub(crate) fn note_intents(&mut self, extents: ExtentRange) {
-        if self.config.map_per_clone() {
+        if self.config.map_per_clone() && kept!(R47Copies) {
             self.persistent.bits.set_range(extents);
             self.sweeper.touch(extents);
         }
@@ -53,7 +54,7 @@ impl Group<'_> {
         if self.saved_left.saturating_sub(left) < bound && !over {
             return;
         }
-        if self.config.map_per_clone() {
+        if self.config.map_per_clone() && kept!(R72Progress) {
             self.persistent.save_later();
             if self.persistent.has_later() {
                 // The next slice.

@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::geometry::index;
 use crate::group::{Group, SOURCE};
 use crate::io::{IoOperation, Purpose};
+use crate::knock_out::kept;
 use crate::lu::Flushed;
 use crate::map_page::{self, PageHeader};
 use crate::metadata_writer::{MetadataBuffers, SUPERBLOCK_BUFFER};
@@ -24,13 +25,18 @@ impl Group<'_> {
             Slot::Unreadable(status) => Some(Error::from_status(*status)),
             Slot::Unread | Slot::Empty | Slot::Damaged => None,
         });
-        if let Some(error) = refusal.filter(|_| !force) {
+        if let Some(error) = refusal.filter(|_| !force && kept!(R74Exists)) {
             self.end_start(start.tag, Err(error));
             return;
         }
         // Sequence numbers go on, so that no stale slot can win.
-        self.writer.sequence =
-            start.slots.iter().map(|slot| if let Slot::Valid(n) = slot { *n } else { 0 }).max().unwrap_or(0);
+        self.writer.sequence = start
+            .slots
+            .iter()
+            .map(|slot| if let Slot::Valid(n) = slot { *n } else { 0 })
+            .max()
+            .filter(|_| kept!(R74Sequence))
+            .unwrap_or(0);
         self.writer.newest = 0;
         self.record = GroupRecord { source_identity: self.lu(SOURCE).identity, ..GroupRecord::default() };
         buffers.get(SUPERBLOCK_BUFFER).fill(0);
@@ -58,12 +64,12 @@ impl Group<'_> {
             StartStage::Invalidating if start.open == 0 => {
                 start.stage = StartStage::InvalidFlush(self.flush_area());
             }
-            StartStage::InvalidFlush(ticket) if self.area_flushed(start, ticket) => {
+            StartStage::InvalidFlush(ticket) if self.area_flushed(start, ticket) || !kept!(R74Flush) => {
                 start.next = 0;
                 start.stage = StartStage::Pages;
             }
             StartStage::Pages => self.format_pages(start, buffers),
-            StartStage::PageFlush(ticket) if self.area_flushed(start, ticket) => {
+            StartStage::PageFlush(ticket) if self.area_flushed(start, ticket) || !kept!(R74Pages) => {
                 start.stage = StartStage::Committing;
                 self.begin_commit(Change::Record, buffers);
             }

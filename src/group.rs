@@ -18,6 +18,7 @@ use crate::extent_map::ExtentMap;
 use crate::geometry::{Bytes, Extent, ExtentRange, Geometry, count, index};
 use crate::intent_sweeper::IntentSweeper;
 use crate::io::{Io, IoOffer, IoOperation, IoStage, Purpose};
+use crate::knock_out::kept;
 use crate::lu::{Lu, LuFlags, Ticket};
 use crate::metadata_writer::{MetadataBuffers, MetadataWriter};
 use crate::operation::Activity;
@@ -232,7 +233,7 @@ impl<'a> Group<'a> {
     /// The LU whose content counts for hosts that use this one: in a Reverse Synchronization the Clone stands for the
     /// Source (R41).
     pub(crate) fn authority(&self, lu: u32) -> u32 {
-        if lu == SOURCE { self.reversing().unwrap_or(lu) } else { lu }
+        if lu == SOURCE && kept!(R41) { self.reversing().unwrap_or(lu) } else { lu }
     }
 
     /// The Delta Map of the Clone that is restored from.
@@ -346,7 +347,7 @@ impl<'a> Group<'a> {
         }
         self.spoil_writes(lu, status);
         let unheard = lu != SOURCE || self.reversing().is_none();
-        if unheard && !self.flush_waited_for(lu) {
+        if unheard && kept!(R24Owed) && !self.flush_waited_for(lu) {
             self.lu_mut(lu).owed_status = status;
         }
         if let Some(clone) = self.reversing().filter(|&clone| clone == lu || lu == SOURCE) {
@@ -354,10 +355,10 @@ impl<'a> Group<'a> {
             self.reverse_flush_failed(clone, status);
         } else if lu == SOURCE {
             // What the Source lost, its mirrors may still have (docs/protocol.md, N3).
-            while let Some(clone) = self.next_clone(1, CloneState::is_mirrored) {
+            while let Some(clone) = self.next_clone(1, CloneState::is_mirrored).filter(|_| kept!(N3)) {
                 self.fail_mirror(clone, status, None);
             }
-        } else {
+        } else if kept!(R52Flush) {
             self.fail_mirror(lu, status, None);
         }
     }
@@ -368,7 +369,7 @@ impl<'a> Group<'a> {
         let of_source = self.authority(SOURCE) == lu;
         for (_, request) in self.requests.iter_mut() {
             let its = if request.lu == SOURCE { of_source } else { request.lu == lu };
-            let submitted = request.stage == RequestStage::Submitted && its;
+            let submitted = request.stage == RequestStage::Submitted && its && kept!(N8Writes);
             if submitted && request.operation.changes_blocks() && request.status == error::OK {
                 request.status = status;
             }
@@ -392,7 +393,7 @@ impl<'a> Group<'a> {
     /// engine waits for a resume (R24).
     fn source_flushed(&mut self, status: i32) {
         let failed = status != error::OK;
-        if failed {
+        if failed && kept!(R24Reads) {
             self.spoil_reads_of_copies(status);
         }
         let spoiled = failed && self.scoreboard.spoil(SOURCE);
@@ -401,13 +402,13 @@ impl<'a> Group<'a> {
         let delta = restoring.map(|lu| &self.clones[u64::from(lu.wrapping_sub(1))].delta.bits);
         let per_clone = self.config.map_per_clone();
         let persistent = &mut self.persistent;
-        self.protected_restore.unseal(status == error::OK, delta, |extents| {
+        self.protected_restore.unseal(status == error::OK || !kept!(R24Copies), delta, |extents| {
             if per_clone {
                 persistent.mark_later(extents);
             }
         });
         match restoring {
-            Some(lu) if dropped => self.stall(lu, status),
+            Some(lu) if dropped && kept!(R24Stall) => self.stall(lu, status),
             _ if status == error::OK => self.note_restored(),
             _ => {}
         }
@@ -432,7 +433,7 @@ impl<'a> Group<'a> {
     pub(crate) fn start_io(&mut self, io: Io) {
         let slot = self.new_io(io);
         // What a host waits for comes before background copies that were ready before it (R69).
-        if io.urgent {
+        if io.urgent && kept!(R69Urgent) {
             self.ready.push_front(slot);
         } else {
             self.ready.push(slot);
@@ -538,7 +539,7 @@ impl<'a> Group<'a> {
 
     /// A positive number is no status of an I/O (R81).
     fn checked(&mut self, slot: u16, result: i32) -> i32 {
-        if result <= error::OK {
+        if result <= error::OK || !kept!(R81) {
             return result;
         }
         let io = &self.ios[slot];
@@ -711,6 +712,7 @@ impl<'a> Group<'a> {
     /// and its callback has returned, whether a poll saw it or not.
     pub fn devices_busy(&self) -> bool {
         self.ios.iter().any(|(slot, io)| match io.stage {
+            _ if !kept!(R82) => false,
             IoStage::Free | IoStage::Ready => false,
             IoStage::Pending => !self.completions.is_completed(slot),
             IoStage::Offered | IoStage::Early | IoStage::Discarding => true,

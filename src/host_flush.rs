@@ -5,6 +5,7 @@
 use crate::clone::CloneState;
 use crate::error;
 use crate::group::{Group, SOURCE};
+use crate::knock_out::kept;
 use crate::lu::Flushed;
 use crate::request::{Request, RequestStage};
 
@@ -34,7 +35,10 @@ impl Group<'_> {
         // The host gets the status of the LU whose content counts (R41, R52); what the other legs lost is noted in
         // Delta Maps by now.
         let waits = |lu| self.lu(lu).flushed(ticket) == Flushed::Waiting;
-        if lu == SOURCE && (waits(SOURCE) || self.clones_where(CloneState::shares_writes).any(waits)) {
+        if lu == SOURCE
+            && kept!(R22Wait)
+            && (waits(SOURCE) || self.clones_where(CloneState::shares_writes).any(waits))
+        {
             return;
         }
         self.submitted = self.submitted.saturating_sub(1);

@@ -18,6 +18,7 @@ use crate::clone::CloneState;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count};
 use crate::group::{Group, SLICES_MAX, SOURCE};
+use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
 use crate::request::RequestStage;
 
@@ -93,7 +94,7 @@ impl<'a> IntentSweeper<'a> {
 
     /// A write to these extents is being classified: their bits stay.
     pub fn touch(&mut self, extents: ExtentRange) {
-        if self.is_active() && extents.overlaps(self.extents) {
+        if self.is_active() && extents.overlaps(self.extents) && kept!(R47Touch) {
             self.candidates.clear_range(self.in_page(extents));
         }
     }
@@ -156,7 +157,7 @@ impl Group<'_> {
     }
 
     fn some_clone_inherits(&self) -> bool {
-        self.next_inheriting().is_some()
+        self.next_inheriting().is_some() && kept!(R52Intents)
     }
 
     /// A Clone for which the intents are yet to be taken over into its Delta Map.
@@ -167,7 +168,7 @@ impl Group<'_> {
     /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still. Where each
     /// Clone has a column of its own, D and P stand there and need no intent.
     fn is_spare(&self, extent: Extent) -> bool {
-        if self.config.map_per_clone() {
+        if self.config.map_per_clone() || !kept!(R3) {
             return true;
         }
         let present = |state| state != CloneState::Absent;
@@ -196,7 +197,7 @@ impl Group<'_> {
                 RequestStage::Waiting(_) => waiting.epoch != 0,
                 RequestStage::Recording | RequestStage::Submitted | RequestStage::RecordingOverwrite => true,
             };
-            if under_way && waiting.operation.changes_blocks() {
+            if under_way && waiting.operation.changes_blocks() && kept!(R47) {
                 let kept = self.sweeper.in_page(waiting.extents);
                 self.sweeper.candidates.clear_range(kept);
             }
@@ -209,7 +210,7 @@ impl Group<'_> {
     fn withdraw_candidates(&mut self) {
         let base = self.sweeper.extents.first.0;
         let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
-        while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
+        while let Some(spare) = self.sweeper.candidates.next_set_in(rest).filter(|_| kept!(R71Withdraw)) {
             rest.first = Extent(spare.0.wrapping_add(1));
             self.persistent.withdraw_pass(ExtentRange::one(Extent(base.wrapping_add(spare.0))));
         }
@@ -218,13 +219,13 @@ impl Group<'_> {
     fn sweep_flushed(&mut self, page: u64, ticket: Ticket) {
         let mut failed = false;
         for lu in 0..self.config.lus() {
-            if lu != SOURCE && !self.clone(lu).state().shares_writes() {
+            if lu != SOURCE && !(self.clone(lu).state().shares_writes() && kept!(R47Mirrors)) {
                 continue;
             }
             match self.lu(lu).flushed(ticket) {
-                Flushed::Waiting => return,
-                Flushed::Done => {}
-                Flushed::Failed(_) => failed = true,
+                Flushed::Waiting if kept!(R3Flush) => return,
+                Flushed::Waiting | Flushed::Done => {}
+                Flushed::Failed(_) => failed = kept!(R24Intents),
             }
         }
         // Nothing is lost by leaving the bits; a later sweep tries again.
@@ -242,7 +243,7 @@ impl Group<'_> {
             rest.first = Extent(spare.0.wrapping_add(1));
             let extent = Extent(base.wrapping_add(spare.0));
             // D may have come back meanwhile: a leg of a write failed.
-            if self.is_spare(extent) {
+            if self.is_spare(extent) || !kept!(R3Again) {
                 cleared += u64::from(self.persistent.bits.clear(extent));
             }
         }

@@ -5,6 +5,7 @@
 //! covers only what was completed before it was submitted (R20), and one flush serves all who wait.
 
 use crate::io::IoOperation;
+use crate::knock_out::kept;
 use crate::statistics::add;
 
 /// What the controller says of an LU.
@@ -102,7 +103,7 @@ impl Lu {
 
     /// How the ticket stands.
     pub fn flushed(&self, ticket: Ticket) -> Flushed {
-        if self.failed >= ticket && self.failed > 0 {
+        if self.failed >= ticket && self.failed > 0 && (kept!(R24Again) || self.flushed < ticket) {
             // A later flush that works does not bring back what a failed one lost (R24).
             Flushed::Failed(self.failed_status)
         } else if self.flushed >= ticket || !self.is_volatile() {
@@ -134,15 +135,17 @@ impl Lu {
 
     /// The flush is over.
     pub fn flush_over(&mut self, status: i32) {
-        let covered = core::mem::take(&mut self.flight);
+        let sealed = core::mem::take(&mut self.flight);
+        let covered = if kept!(R20Ticket) { sealed } else { self.wanted };
         if status == 0 {
             self.flushed = self.flushed.max(covered);
         } else {
             // Also whoever asked for a flush meanwhile learns of it: what is lost is lost for the next flush
             // too, however well that one works (R24).
-            self.failed = self.failed.max(covered).max(self.wanted);
+            let asked = if kept!(R24Wanted) { self.wanted } else { covered };
+            self.failed = self.failed.max(covered).max(asked);
             self.failed_status = status;
-            self.flush_failed = true;
+            self.flush_failed = kept!(N13);
         }
     }
 }

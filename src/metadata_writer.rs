@@ -18,6 +18,7 @@ use crate::event::{Event, EventKind};
 use crate::geometry::count;
 use crate::group::{Group, GroupState};
 use crate::io::{IoOperation, Purpose};
+use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
 use crate::map_page::{self, PageHeader};
 use crate::recovery::Lane;
@@ -136,9 +137,9 @@ impl Group<'_> {
     /// A flush of the area failed: what is being written may have reached its cache before and be lost with it
     /// (R24).
     pub(crate) fn spoil_metadata_writes(&mut self, status: i32) {
-        self.writer.commit_spoiled = status;
+        self.writer.commit_spoiled = if kept!(N8Superblock) { status } else { error::OK };
         for (_, writer) in self.writer.writers.iter_mut() {
-            if writer.stage == WriterStage::Writing {
+            if writer.stage == WriterStage::Writing && kept!(N8Pages) {
                 writer.spoiled = status;
             }
         }
@@ -156,7 +157,7 @@ impl Group<'_> {
         if let Some(image) = image.get_mut(..length_in_memory) {
             superblock::encode(image, &self.config, self.writer.sequence, &group, clones);
         }
-        let offset = self.persistent.layout().superblock_at(self.writer.newest ^ 1);
+        let offset = self.persistent.layout().superblock_at(self.writer.newest ^ u8::from(kept!(R31Slot)));
         let io = self.persist_io(
             Purpose::SuperblockWrite,
             IoOperation::PersistWrite,
@@ -186,7 +187,7 @@ impl Group<'_> {
 
     /// The result of the first write is unknown: host writes fail until a later one is durable (R33).
     fn commit_failed(&mut self, status: i32) -> CommitStage {
-        self.superblock_unknown = true;
+        self.superblock_unknown = kept!(R33Superblock);
         self.fail_metadata(status);
         CommitStage::Over(status)
     }
@@ -203,13 +204,13 @@ impl Group<'_> {
         };
         let first = matches!(self.writer.commit, CommitStage::FirstFlush(_));
         match self.lu(self.area()).flushed(ticket) {
-            Flushed::Waiting => {}
+            Flushed::Waiting if kept!(R31Flush) => {}
             Flushed::Failed(status) if first => self.writer.commit = self.commit_failed(status),
             Flushed::Failed(status) => self.writer.commit = self.second_failed(status),
-            Flushed::Done => {
+            Flushed::Waiting | Flushed::Done => {
                 self.writer.newest ^= 1;
                 self.superblock_unknown = false;
-                if first {
+                if first && kept!(R31Second) {
                     self.writer.commit = CommitStage::Second;
                     self.write_superblock(buffers);
                 } else {
@@ -240,7 +241,8 @@ impl Group<'_> {
     fn begin_page_write(&mut self, number: u16, buffers: &mut dyn MetadataBuffers) {
         // Recovery uses the buffers of the page writers, and one that was refused changes nothing (R60).
         let serving = matches!(self.state, GroupState::Ready | GroupState::Closing);
-        let stopped = !serving || self.metadata_failed && (!self.writer.repairing || self.repair_failed);
+        let stopped = !serving
+            || self.metadata_failed && kept!(R33Stop) && (!self.writer.repairing || self.repair_failed);
         if self.free_ios() == 0 || stopped {
             return;
         }
@@ -281,7 +283,7 @@ impl Group<'_> {
         let area = self.area();
         self.lu_mut(area).want_flush(ticket);
         self.writer.writers[number].stage = WriterStage::Flushing(ticket);
-        if self.lu(area).flushed(ticket) == Flushed::Done {
+        if self.lu(area).flushed(ticket) == Flushed::Done || !kept!(R26) {
             self.page_over(number, page, error::OK);
         }
     }
@@ -299,7 +301,7 @@ impl Group<'_> {
     pub(crate) fn fail_metadata(&mut self, status: i32) {
         add(&mut self.statistics.metadata_errors, 1);
         self.repair_failed = true;
-        if !self.metadata_failed {
+        if !self.metadata_failed && kept!(R33Failed) {
             self.metadata_failed = true;
             self.queue.changed = true;
             self.raise(Event { kind: EventKind::MetadataFailed, lu: None, status, value: 0 });

@@ -6,6 +6,7 @@ use crate::clone::CloneState;
 use crate::event::{Event, EventKind};
 use crate::geometry::ExtentRange;
 use crate::group::{Group, SOURCE};
+use crate::knock_out::kept;
 use crate::lu::Ticket;
 use crate::request::{Request, RequestStage};
 
@@ -34,7 +35,7 @@ impl Group<'_> {
     /// that copy is running (R49, roles swapped).
     pub(crate) fn takes_part(&self, lu: u32, extents: ExtentRange) -> bool {
         !self.clone(lu).delta.bits.all_set(extents)
-            || self.scoreboard.owns_any(lu, extents)
+            || self.scoreboard.owns_any(lu, extents) && kept!(R49)
             || self.reversing() == Some(lu)
     }
 
@@ -42,6 +43,7 @@ impl Group<'_> {
     pub(crate) fn mirrored_leg_failed(&mut self, lu: u32, status: i32, extents: ExtentRange) {
         match self.reversing() {
             // The Source gets these extents from the Clone again; the intent in G is durable (R50).
+            Some(_) if lu == SOURCE && !kept!(R50Source) => {}
             Some(clone) if lu == SOURCE => self.distrust(clone, extents),
             _ => self.fail_mirror(lu, status, Some(extents)),
         }
@@ -51,7 +53,7 @@ impl Group<'_> {
     pub(crate) fn distrust(&mut self, lu: u32, extents: ExtentRange) {
         let clone = self.clone_mut(lu);
         clone.delta.bits.set_range(extents);
-        if clone.state() == CloneState::Synchronized {
+        if clone.state() == CloneState::Synchronized && kept!(R51State) {
             clone.record.state = CloneState::Synchronizing;
             clone.restart_pass();
             self.record_due = true;
@@ -61,20 +63,22 @@ impl Group<'_> {
 
     /// A mirrored Clone failed: its writes are only noted from now on (R52).
     pub(crate) fn fail_mirror(&mut self, lu: u32, status: i32, extents: Option<ExtentRange>) {
-        if let Some(extents) = extents {
+        if let Some(extents) = extents.filter(|_| kept!(R52Extents)) {
             self.clone(lu).delta.bits.set_range(extents);
         }
-        if !self.clone(lu).state().is_mirrored() {
+        if !self.clone(lu).state().is_mirrored() || !kept!(R52State) {
             return;
         }
         let clone = self.clone_mut(lu);
         clone.record.state = CloneState::OutOfSync;
         clone.record.failed = true;
         // What it was sent lately may still be lost from its cache, and nobody flushes it any more (R3).
-        clone.delta.inherits_intent = true;
+        clone.delta.inherits_intent = kept!(N4);
         self.record_due = true;
         self.collisions.forget_lu(lu);
-        self.persistent.next_epoch();
+        if kept!(R71Failed) {
+            self.persistent.next_epoch();
+        }
         self.raise(Event { kind: EventKind::CloneFailed, lu: Some(lu), status, value: 0 });
         self.raise_state(lu);
     }

@@ -6,6 +6,7 @@ use crate::error;
 use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange, count32};
 use crate::group::Group;
+use crate::knock_out::kept;
 use crate::statistics::add;
 use crate::verify::Verify;
 
@@ -58,6 +59,8 @@ impl Group<'_> {
         // As a host write would (R1): after a power loss D is what G says.
         self.sweeper.touch(extents);
         self.persistent.bits.set_range(extents);
-        self.persistent.mark(extents);
+        if kept!(R1Mismatch) {
+            self.persistent.mark(extents);
+        }
     }
 }

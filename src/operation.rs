@@ -6,6 +6,7 @@ use crate::clone::CloneState;
 use crate::close::Close;
 use crate::error::Error;
 use crate::group::{Group, GroupState};
+use crate::knock_out::kept;
 use crate::metadata_writer::MetadataBuffers;
 use crate::parts;
 use crate::repair::Repair;
@@ -193,10 +194,11 @@ impl Group<'_> {
         match self.activity {
             Activity::Transition(transition)
                 if transition.tag == Some(tag)
-                    && !matches!(
-                        transition.stage,
-                        TransitionStage::Committing | TransitionStage::Applying(_)
-                    ) =>
+                    && !(kept!(R76Commit)
+                        && matches!(
+                            transition.stage,
+                            TransitionStage::Committing | TransitionStage::Applying(_)
+                        )) =>
             {
                 self.end_transition(transition, Error::Canceled.status());
                 true
@@ -250,7 +252,7 @@ impl Group<'_> {
         };
         // One copy onto the Source at a time, and nothing else beside it (R39).
         let source_is_free = || {
-            if self.onto_source().is_some() { Err(Error::State) } else { Ok(()) }
+            if self.onto_source().is_some() && kept!(R39) { Err(Error::State) } else { Ok(()) }
         };
         match change {
             Change::AddClone(lu) => {
@@ -268,7 +270,7 @@ impl Group<'_> {
             Change::Synchronize(lu) => {
                 member(lu)?;
                 source_is_free()?;
-                if self.record.source_invalid {
+                if self.record.source_invalid && kept!(R38Synchronize) {
                     return Err(Error::SourceInvalid);
                 }
                 if state_of(lu).is_tracked() { Ok(()) } else { Err(Error::State) }
@@ -276,7 +278,7 @@ impl Group<'_> {
             Change::Fracture(lu) => {
                 member(lu)?;
                 match state_of(lu) {
-                    CloneState::Synchronized if self.clone(lu).delta.is_empty() => Ok(()),
+                    CloneState::Synchronized if self.clone(lu).delta.is_empty() || !kept!(R56) => Ok(()),
                     CloneState::Synchronized | CloneState::Synchronizing | CloneState::OutOfSync => {
                         Err(Error::NotConsistent)
                     }
@@ -289,6 +291,7 @@ impl Group<'_> {
                 source_is_free()?;
                 match state_of(lu) {
                     CloneState::Fractured => Ok(()),
+                    CloneState::OutOfSync if !kept!(R54Start) => Ok(()),
                     CloneState::OutOfSync | CloneState::Synchronizing => Err(Error::NotConsistent),
                     _ => Err(Error::State),
                 }
@@ -310,7 +313,9 @@ impl Group<'_> {
             {
                 Err(Error::State)
             }
-            Change::Synchronized(lu) | Change::FinishReverse(lu) if !self.clone(lu).delta.is_empty() => {
+            Change::Synchronized(lu) | Change::FinishReverse(lu)
+                if !self.clone(lu).delta.is_empty() && kept!(R54) =>
+            {
                 Err(Error::State)
             }
             _ => Ok(()),

@@ -6,6 +6,7 @@
 use crate::error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
+use crate::knock_out::kept;
 use crate::request::RequestStage;
 use crate::statistics::add;
 
@@ -37,7 +38,7 @@ impl Group<'_> {
     /// P is durable: the extents are the host's.
     pub(crate) fn overwrite_recorded(&mut self, request: u16) {
         let waiting = self.requests[request];
-        if !self.persistent.is_durable(waiting.overwrite, waiting.version) {
+        if !self.persistent.is_durable(waiting.overwrite, waiting.version) && kept!(R17Page) {
             if self.will_not_record(waiting.overwrite) {
                 self.overwrite_failed(request, self.metadata_status);
             }
@@ -53,7 +54,7 @@ impl Group<'_> {
     /// Nothing was flipped: the extents still hold the Clone's data for whoever reads them (R18).
     pub(crate) fn overwrite_failed(&mut self, request: u16, status: i32) {
         let waiting = self.requests[request];
-        if let Some(delta) = self.restoring_delta() {
+        if let Some(delta) = self.restoring_delta().filter(|_| kept!(R18)) {
             let mut rest = waiting.overwrite;
             while let Some(extent) = delta.next_set_in(rest) {
                 self.protected_restore.bits.clear(extent);

@@ -20,6 +20,7 @@
 use crate::config::Layout;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count, index};
+use crate::knock_out::kept;
 use crate::parts;
 use crate::table::Table;
 
@@ -201,8 +202,10 @@ impl<'a> PersistentDeltaMap<'a> {
     /// Whether every change of these extents up to the version is durable.
     pub fn is_durable(&self, extents: ExtentRange, version: u64) -> bool {
         let saved = |since: u64| since == 0 || since > version;
-        self.pages_of(extents)
-            .all(|page| saved(self.pages[page].dirty_since) && saved(self.pages[page].flight_since))
+        self.pages_of(extents).all(|page| {
+            (saved(self.pages[page].dirty_since) || !kept!(R27Version))
+                && (saved(self.pages[page].flight_since) || !kept!(R27Flight))
+        })
     }
 
     /// Whether no page is to be written and none is being written.
@@ -242,7 +245,7 @@ impl<'a> PersistentDeltaMap<'a> {
         let mut from = Extent(from);
         // At most as many dirty pages are in flight as there are writers, so this ends soon.
         while let Some(page) = self.dirty.next_set(from) {
-            if self.pages[page.0].flight_since == 0 {
+            if self.pages[page.0].flight_since == 0 || !kept!(R27) {
                 return Some(page.0);
             }
             from = Extent(page.0.wrapping_add(1));
@@ -257,7 +260,7 @@ impl<'a> PersistentDeltaMap<'a> {
         self.flights = self.flights.saturating_sub(1);
         let slot = &mut self.pages[page];
         let since = core::mem::take(&mut slot.flight_since);
-        if durable {
+        if durable || !kept!(R33Page) {
             slot.newest ^= 1;
             if core::mem::take(&mut slot.distrusted) {
                 self.distrusted = self.distrusted.saturating_sub(1);
@@ -294,6 +297,6 @@ impl<'a> PersistentDeltaMap<'a> {
 
     /// Where the next write of a page goes: never onto the newest valid copy.
     pub fn target(&self, page: u64) -> u8 {
-        self.pages[page].newest ^ 1
+        self.pages[page].newest ^ u8::from(kept!(R30Target))
     }
 }

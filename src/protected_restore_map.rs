@@ -18,6 +18,7 @@
 
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange};
+use crate::knock_out::kept;
 use crate::table::Ring;
 
 /// See the module.
@@ -81,7 +82,7 @@ impl<'a> ProtectedRestoreMap<'a> {
         mut durable: impl FnMut(ExtentRange),
     ) {
         let sealed = core::mem::take(&mut self.sealed);
-        let over = if flushed { sealed } else { self.unflushed.len() };
+        let over = if flushed && kept!(R20) { sealed } else { self.unflushed.len() };
         for _ in 0..over {
             let Some(extents) = self.unflushed.pop() else {
                 return;

@@ -15,6 +15,7 @@ use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange, index};
 use crate::group::{Group, SOURCE};
 use crate::io::{IoOperation, Purpose};
+use crate::knock_out::kept;
 use crate::map_page::{self, PageHeader};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Operation;
@@ -50,8 +51,7 @@ impl Group<'_> {
             // A power loss between the two writes of a change left one slot behind: bring it up to date soon, or
             // damage of the newest one would take the group back in time (R31).
             let other = start.slots.get(usize::from(slot ^ 1)).copied().unwrap_or_default();
-            self.record_due = !matches!(other, Slot::Valid(_))
-                || self.slots_differ(buffers)
+            self.record_due = kept!(N5) && (!matches!(other, Slot::Valid(_)) || self.slots_differ(buffers))
                 || self.record.pages_distrusted;
             Ok(())
         });
@@ -76,7 +76,7 @@ impl Group<'_> {
 
     fn load_superblock(&mut self, image: &[u8]) -> Result<(), Error> {
         let record = superblock::decode(image, &self.config)?;
-        if record.source_identity != self.lu(SOURCE).identity {
+        if record.source_identity != self.lu(SOURCE).identity && kept!(R79Source) {
             return Err(Error::Identity);
         }
         for lu in 1..self.config.lus() {
@@ -85,7 +85,9 @@ impl Group<'_> {
             match clone.state {
                 CloneState::Absent => {}
                 _ if self.lu(lu).flags.is_none() => return Err(Error::NoLu),
-                _ if self.lu(lu).identity != clone.identity => return Err(Error::Identity),
+                _ if self.lu(lu).identity != clone.identity && kept!(R79Clone) => {
+                    return Err(Error::Identity);
+                }
                 _ => {}
             }
             let restoring = clone.state == CloneState::Restoring;
@@ -230,53 +232,62 @@ impl Group<'_> {
                 });
             whole &= header.is_some();
             if let Some(header) = header
-                && newest.is_none_or(|(_, newer)| header.sequence > newer.sequence)
+                && newest.is_none_or(|(_, newer)| (header.sequence > newer.sequence) == kept!(R30Newest))
             {
                 newest = Some((copy, header));
             }
         }
         let unreadable = lane.statuses.iter().any(|&status| status != error::OK);
         let trusted = !unreadable && (whole || !self.record.pages_distrusted);
-        let Some((copy, header)) = newest.filter(|_| trusted) else {
+        let Some((copy, header)) = newest.filter(|_| trusted || !kept!(R30Unreadable)) else {
             // A copy that cannot be read may be the newer one, with bits that the other one lacks. One that is damaged may
             // have been, where the write tore that was to replace it (N18).
             return self.page_damaged(lane.page, newest);
         };
-        if header.restore_generation > self.record.restore_generation {
+        if header.restore_generation > self.record.restore_generation && kept!(R30Generation) {
             return Err(Error::MetadataDamaged);
         }
         let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
         let extents = layout.extents_of(lane.page);
         // Before the columns, which may say that the page is to be written again.
         self.persistent.set_page(lane.page, copy, header.sequence);
-        self.load_columns(image, extents);
-        if self.restoring().is_some() && header.restore_generation == self.record.restore_generation {
+        if kept!(R57) {
+            self.load_columns(image, extents);
+        }
+        let same = header.restore_generation == self.record.restore_generation || !kept!(R9Load);
+        if self.restoring().is_some() && same {
             let column = self.protected_restore_column();
             map_page::load_column(image, column, extents, &self.protected_restore.bits);
-            self.subtract_protected(self.clipped(extents));
+            if !self.subtract_protected(self.clipped(extents)) {
+                // P without the base that it stands on: this library wrote no such page (R4), and at the end of the
+                // restore G would lack what hosts wrote.
+                return Err(Error::MetadataDamaged);
+            }
         }
         Ok(())
     }
 
-    /// D of the Clone that is restored from loses what hosts wrote (R7).
-    fn subtract_protected(&self, extents: ExtentRange) {
-        let Some(delta) = self.restoring_delta() else {
-            return;
-        };
-        let mut rest = extents;
-        while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
-            delta.clear(extent);
-            rest.first = Extent(extent.0.wrapping_add(1));
+    /// D of the Clone that is restored from loses what hosts wrote (R7). Whether all of that was there.
+    fn subtract_protected(&self, extents: ExtentRange) -> bool {
+        let mut all = true;
+        if let Some(delta) = self.restoring_delta().filter(|_| kept!(R7)) {
+            let mut rest = extents;
+            while let Some(extent) = self.protected_restore.bits.next_set_in(rest) {
+                all &= delta.clear(extent);
+                rest.first = Extent(extent.0.wrapping_add(1));
+            }
         }
+        all
     }
 
     /// No copy of a page can be trusted. Delta bits have a safe default, the Protected Restore Map has
     /// none (R30).
     fn page_damaged(&mut self, page: u64, older: Option<(u8, PageHeader)>) -> Result<(), Error> {
-        if self.restoring().is_some() {
+        if self.restoring().is_some() && kept!(R60) {
             return Err(Error::RestoreMapLost);
         }
-        let extents = self.clipped(self.persistent.layout().extents_of(page));
+        let lost = self.clipped(self.persistent.layout().extents_of(page));
+        let extents = if kept!(R30Ones) { lost } else { ExtentRange::default() };
         self.persistent.bits.set_range(extents);
         for (_, clone) in self.clones.iter().filter(|(_, clone)| clone.state() != CloneState::Absent) {
             clone.delta.bits.set_range(extents);
@@ -286,7 +297,9 @@ impl Group<'_> {
         let unread = UNREAD_SEQUENCE.wrapping_add(self.writer.sequence << UNREAD_STEP_SHIFT);
         let (copy, sequence) = older.map_or((0, unread), |(copy, header)| (copy, header.sequence));
         self.persistent.set_page(page, copy, sequence.saturating_add(1));
-        self.persistent.distrust_page(page);
+        if kept!(N6) {
+            self.persistent.distrust_page(page);
+        }
         self.raise(Event { kind: EventKind::PageDamaged, value: page, ..Event::default() });
         Ok(())
     }
@@ -303,7 +316,7 @@ impl Group<'_> {
             self.distrust_others(lu);
         }
         self.record.restoring = 0;
-        self.record.source_invalid = true;
+        self.record.source_invalid = kept!(R60Invalid);
         start.abandoning = true;
         start.next = 0;
     }
@@ -314,7 +327,7 @@ impl Group<'_> {
     fn distrust_others(&mut self, from: u32) {
         for lu in 1..=self.config.clones_max {
             let present = self.clone(lu).state() != CloneState::Absent;
-            if self.config.map_per_clone() && present && lu != from {
+            if self.config.map_per_clone() && present && lu != from && kept!(N16) {
                 self.clone_mut(lu).record.full = true;
                 self.clone_mut(lu).record.synced_below = 0;
             }
@@ -331,18 +344,18 @@ impl Group<'_> {
         let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         for (_, clone) in self.clones.iter() {
-            if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
+            if let Some(unproven) = clone.unproven(self.geometry().all_extents()).filter(|_| kept!(R73)) {
                 clone.delta.bits.set_range(slice.intersection(unproven));
             }
         }
         self.forget_stale_intents(slice);
-        self.subtract_protected(slice);
+        let _ = self.subtract_protected(slice);
         if end.0 < self.geometry().extents() {
             start.stage = StartStage::Filling(end);
             return;
         }
         for (_, clone) in self.clones.iter_mut() {
-            if clone.state() == CloneState::Synchronized && !clone.delta.bits.is_empty() {
+            if clone.state() == CloneState::Synchronized && !clone.delta.bits.is_empty() && kept!(R58) {
                 clone.record.state = CloneState::Synchronizing;
             }
         }
@@ -381,7 +394,9 @@ fn newest_slot(slots: &[Slot; 2]) -> Result<(u8, u64), Error> {
         return Err(Error::MetadataVersion);
     }
     match (valid(0), valid(1)) {
-        (Some(first), Some(second)) => Ok(if second.1 > first.1 { second } else { first }),
+        (Some(first), Some(second)) => {
+            Ok(if (second.1 > first.1) == kept!(R31Newest) { second } else { first })
+        }
         (Some(only), None) | (None, Some(only)) => Ok(only),
         (None, None) => Err(slots.iter().find_map(unusable).unwrap_or(Error::MetadataMissing)),
     }

@@ -10,6 +10,7 @@
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::group::Group;
+use crate::knock_out::kept;
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
 use crate::persistent_delta_map::SLICE_PAGES;
@@ -89,7 +90,7 @@ impl Group<'_> {
             return RepairStage::Marking(from);
         }
         let end = from.wrapping_add(SLICE_PAGES).min(self.pages());
-        for page in from..end {
+        for page in (from..end).filter(|_| kept!(R33Repair)) {
             self.persistent.mark_page(page);
         }
         RepairStage::Marking(end)

@@ -13,6 +13,7 @@
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::group::{Group, SOURCE};
+use crate::knock_out::kept;
 use crate::operation::Activity;
 use crate::parts;
 use crate::transition::{Change, TransitionStage};
@@ -38,7 +39,7 @@ impl Group<'_> {
         let clone = self.clone(lu);
         let over = clone.delta.bits.is_empty() && self.scoreboard.copying() == 0 && !clone.stalled;
         // Paused, hosts are not held for the flip: a hung LU would hold them for ever (R76).
-        (over && !self.record.paused).then_some(Change::FinishReverse(lu))
+        (over && !(self.record.paused && kept!(R76Paused))).then_some(Change::FinishReverse(lu))
     }
 
     /// Writes that were under way when hosts began to be held may have left something to copy: a leg failed, or a payload
@@ -54,7 +55,7 @@ impl Group<'_> {
         if clone.stalled || clone.delta.inherits_intent {
             Err(Error::State)
         } else {
-            Ok(!clone.delta.is_empty())
+            Ok(!clone.delta.is_empty() && kept!(R48Last))
         }
     }
 
@@ -85,7 +86,7 @@ impl Group<'_> {
     pub(crate) fn reverse_flush_failed(&mut self, lu: u32, status: i32) {
         let delta = &mut self.clone_mut(lu).delta;
         delta.inherits_again = delta.inherits_intent;
-        delta.inherits_intent = true;
+        delta.inherits_intent = kept!(N10);
         self.stall(lu, status);
     }
 }

@@ -23,6 +23,7 @@ use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::geometry::ExtentRange;
 use crate::group::Group;
+use crate::knock_out::kept;
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::{Activity, Operation};
 use crate::parts;
@@ -66,7 +67,7 @@ fn ballot(word: u32) -> Ballot {
         0 => Ballot::Unused,
         _ if word & FAILED != 0 => Ballot::Failed,
         _ if word & ASKING != 0 => Ballot::Asking,
-        _ if votes >= members => Ballot::Committed,
+        _ if votes >= members || votes > 0 && !kept!(R77Votes) => Ballot::Committed,
         _ => Ballot::Open,
     }
 }
@@ -105,7 +106,7 @@ impl Votes {
 
     /// Changes the word while the set stands so, and returns how it stands then.
     fn change(&self, while_it_is: Ballot, change: impl Fn(u32) -> u32) -> Ballot {
-        let changed = |word| (ballot(word) == while_it_is).then(|| change(word));
+        let changed = |word| (ballot(word) == while_it_is || !kept!(R77Decided)).then(|| change(word));
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, changed);
         self.ballot()
     }
@@ -204,6 +205,7 @@ impl Group<'_> {
         buffers: &mut dyn MetadataBuffers,
     ) -> TransitionStage {
         let (written, stage) = match (self.membership(), change) {
+            (Some(_), _) if !kept!(R77Prepare) => (change, TransitionStage::Committing),
             (Some(_), Change::Fracture(lu)) => {
                 (Change::Prepare(Prepared::Fracture, lu), TransitionStage::Declaring)
             }
@@ -292,7 +294,7 @@ impl Group<'_> {
         let Some(member) = self.membership() else {
             return;
         };
-        if status != error::OK && !member.votes.fail() {
+        if status != error::OK && !member.votes.fail() && kept!(R77Failed) {
             // All have voted, so the set is committed, but this group could not write that down. It stays prepared,
             // as after a crash, until the controller resolves it: the others say committed.
             self.stay_prepared(member.change);
@@ -411,20 +413,30 @@ impl Group<'_> {
             return if prepared { Err(Error::MetadataVersion) } else { Ok(()) };
         }
         let sensible = named == self.record.prepared && (!named || self.record.set_id != 0);
-        if sensible { Ok(()) } else { Err(Error::MetadataDamaged) }
+        let mut clones = self.clones.iter();
+        if sensible && clones.all(|(_, clone)| clone.record.may_be_prepared()) {
+            Ok(())
+        } else {
+            Err(Error::MetadataDamaged)
+        }
     }
 
     /// A Clone that is prepared to be fractured equals the Source: when the superblock was written, all hosts were held,
     /// its Delta Map was empty, and both were flushed; no write reached them since (R33). Intents of it that are
     /// still in G are stale; others need them. To take them for differences would lose the point in time (R58).
-    pub(crate) fn forget_stale_intents(&self, slice: ExtentRange) {
+    pub(crate) fn forget_stale_intents(&mut self, slice: ExtentRange) {
         if !parts::SETS {
             return;
         }
+        let mut stale: u64 = 0;
         for (_, clone) in self.clones.iter() {
-            if clone.record.prepared == Some(Prepared::Fracture) {
-                clone.delta.bits.clear_range(slice);
+            if clone.record.prepared == Some(Prepared::Fracture) && kept!(R77Stale) {
+                stale |= clone.delta.bits.clear_range(slice);
             }
+        }
+        if stale != 0 {
+            // Its own column has them still: a close must write it, or the next Recovery would take them (R72).
+            self.save_later(slice);
         }
     }
 
@@ -456,6 +468,6 @@ impl Group<'_> {
     pub(crate) fn check_unresolved(&self, operation: Operation) -> Result<(), Error> {
         let allowed =
             matches!(operation, Operation::Close | Operation::RepairMetadata | Operation::ResolveSet { .. });
-        if self.is_prepared() && !allowed { Err(Error::Prepared) } else { Ok(()) }
+        if self.is_prepared() && !allowed && kept!(R77Unresolved) { Err(Error::Prepared) } else { Ok(()) }
     }
 }

@@ -6,6 +6,7 @@ use crate::clone::{CloneRecord, CloneState};
 use crate::config::Config;
 use crate::error::Error;
 use crate::geometry::index;
+use crate::knock_out::kept;
 use crate::map_page::{Reader, Writer};
 use crate::parts;
 use crate::set::Prepared;
@@ -158,7 +159,7 @@ fn inspect_parts(image: &[u8]) -> Option<Slot> {
     else {
         return Some(Slot::Longer);
     };
-    if crate::checksum::hash(body) != u32::from_le_bytes(*crc) {
+    if crate::checksum::hash(body) != u32::from_le_bytes(*crc) && kept!(R29) {
         return Some(Slot::Damaged);
     }
     if version != FORMAT_VERSION {
@@ -192,7 +193,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
     let read_only_compatible = reader.u32()?;
     let incompatible = reader.u32()?;
     // This library has no read-only service, so both kinds of unknown features are refused.
-    if read_only_compatible != 0 || incompatible & !features_known() != 0 {
+    if (read_only_compatible != 0 || incompatible & !features_known() != 0) && kept!(R79Features) {
         return Some(Err(Error::MetadataVersion));
     }
     let flags = reader.u32()?;
@@ -204,7 +205,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         && reader.u32()? == config.persist_unit_bytes
         && reader.u32()? == config.columns()
         && incompatible == flag(config.map_per_clone(), FEATURE_MAP_PER_CLONE);
-    if !same_geometry {
+    if !same_geometry && kept!(R32) {
         return Some(Err(Error::MetadataGeometry));
     }
     let restore_generation = reader.u64()?;

@@ -13,6 +13,7 @@ use crate::error;
 use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
+use crate::knock_out::kept;
 use crate::transition::Change;
 
 impl Group<'_> {
@@ -36,14 +37,14 @@ impl Group<'_> {
 
     pub(crate) fn may_sync(&self) -> bool {
         self.state == GroupState::Ready
-            && !self.record.paused
-            && !self.is_prepared()
+            && (!self.record.paused || !kept!(R38Pause))
+            && (!self.is_prepared() || !kept!(R77Copies))
             && self.may_change_source()
             && (!self.gate_closed || self.is_ending_reverse())
     }
 
     pub(crate) fn has_sync_slot(&self) -> bool {
-        let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some());
+        let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some() && kept!(R69));
         self.can_copy() && self.scoreboard.active().wrapping_add(reserved) < self.scoreboard.capacity()
     }
 
@@ -101,7 +102,7 @@ impl Group<'_> {
         }
         let mut from = Extent(self.clone(lu).cursor);
         while let Some(extent) = self.clone(lu).delta.bits.next_set(from) {
-            if let Some(end) = self.scoreboard.owned_until(to, extent) {
+            if let Some(end) = self.scoreboard.owned_until(to, extent).filter(|_| kept!(R10Mirror)) {
                 from = end;
                 continue;
             }
@@ -159,7 +160,7 @@ impl Group<'_> {
         // Nothing is noted there but in a restore.
         let unflushed = self.protected_restore.copied.count();
         let waiting = self.clone(clone).delta.bits.count().saturating_sub(unflushed);
-        if waiting <= self.clone(clone).failed_extents {
+        if waiting <= self.clone(clone).failed_extents && kept!(R61Stall) {
             self.stall(clone, error::OK);
             return false;
         }
@@ -172,7 +173,7 @@ impl Group<'_> {
     /// healed, by a host that wrote over it or by a copy on demand (R61).
     pub(crate) fn note_restored(&mut self) {
         if let Some(lu) = self.restoring().filter(|&lu| self.clone(lu).delta.bits.is_empty()) {
-            self.clone_mut(lu).stalled = false;
+            self.clone_mut(lu).stalled &= !kept!(R61Heal);
         }
     }
 
@@ -186,7 +187,7 @@ impl Group<'_> {
     /// A background copy failed. A run is tried again at once, extent by extent; a single one is passed over, and so
     /// counted once in a pass.
     pub(crate) fn sync_failed(&mut self, copy: &Copy) {
-        if copy.extents.count() > 1 {
+        if copy.extents.count() > 1 && kept!(R61Singly) {
             return self.copy_singly(copy, copy.extents);
         }
         self.count_failed(copy);
@@ -251,11 +252,11 @@ impl Group<'_> {
     /// carry both bits.
     pub(crate) fn restore_is_over(&self) -> bool {
         self.restoring_delta().is_some_and(|delta| delta.is_empty())
-            && self.scoreboard.copying() == 0
-            && self.overwriting == 0
-            && self.redirected == 0
-            && self.persistent.is_clean()
-            && !self.persistent.has_later()
+            && (self.scoreboard.copying() == 0 || !kept!(R36Copies))
+            && (self.overwriting == 0 || !kept!(R36Overwrites))
+            && (self.redirected == 0 || !kept!(R75))
+            && (self.persistent.is_clean() || !kept!(R36Pages))
+            && (!self.persistent.has_later() || !kept!(R72Leave))
     }
 
     /// What a Synchronization should write down now: that it is finished (R54), or how far it got (R73).
@@ -263,13 +264,13 @@ impl Group<'_> {
         let clone = self.clone(lu);
         if clone.delta.bits.is_empty() {
             let copying = self.scoreboard.iter().any(|(_, copy)| copy.to == lu);
-            return (!copying).then_some(Change::Synchronized(lu));
+            return (!copying || !kept!(R54Copies)).then_some(Change::Synchronized(lu));
         }
         let below = self.synced_so_far(lu);
         let step = self.geometry().extents() >> 6;
         let far = below
             > clone.record.synced_below.saturating_add(step.max(self.persistent.layout().page_extents()));
-        (clone.record.full && far).then_some(Change::SyncedBelow(lu, below))
+        (clone.record.full && far && kept!(R73Below)).then_some(Change::SyncedBelow(lu, below))
     }
 
     /// Every extent below this one was copied.

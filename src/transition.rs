@@ -17,6 +17,7 @@ use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, SOURCE};
+use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
@@ -213,12 +214,13 @@ impl Group<'_> {
     fn gives_way(&self, transition: &Transition) -> bool {
         let written = matches!(transition.stage, TransitionStage::Committing | TransitionStage::Applying(_));
         let waits = !written && transition.change.holds_hosts();
-        waits && transition.tag.is_none() && self.asked_for.is_some()
+        waits && kept!(R76Way) && transition.tag.is_none() && self.asked_for.is_some()
     }
 
     pub(crate) fn end_transition(&mut self, transition: Transition, status: i32) {
         // A host write that came meanwhile is no failure: the end of the restore is due again later.
-        let failed = status != error::OK && status != Error::State.status() && !self.metadata_failed;
+        let failed =
+            status != error::OK && status != Error::State.status() && !self.metadata_failed && kept!(R24End);
         if let (Change::FinishRestore(lu) | Change::FinishReverse(lu), true) = (transition.change, failed) {
             // Not again and again: a flush that fails is not retried until it works (R24).
             self.stall(lu, status);
@@ -239,13 +241,13 @@ impl Group<'_> {
         let end = Extent(from.0.wrapping_add(SLICE_EXTENTS).min(self.geometry().extents()));
         let slice = ExtentRange::new(from, end);
         let more = match change {
-            Change::AddClone(lu) => {
+            Change::AddClone(lu) if kept!(R73Add) => {
                 // It was never synchronized: everything may differ (R73).
                 self.clone(lu).delta.bits.set_range(slice);
                 true
             }
             Change::Synchronize(lu) | Change::Distrust(lu) | Change::CancelReverse(lu)
-                if self.clone(lu).delta.inherits_intent =>
+                if self.clone(lu).delta.inherits_intent && kept!(R52Inherit) =>
             {
                 self.inherit(lu, slice);
                 true
@@ -261,7 +263,7 @@ impl Group<'_> {
             return Ok(TransitionStage::Preparing(Extent(0)));
         }
         // Everything is drained already if intents were taken over once more.
-        if change.holds_hosts() && !self.gate_closed {
+        if change.holds_hosts() && !self.gate_closed && change.is_drained() {
             self.gate_closed = true;
             return Ok(TransitionStage::Draining);
         }
@@ -274,13 +276,13 @@ impl Group<'_> {
     fn inherit(&mut self, lu: u32, slice: ExtentRange) {
         let mut rest = slice;
         while let Some(run) = self.persistent.bits.next_run_in(rest) {
-            if self.clone(lu).delta.bits.set_range(run) > 0 {
+            if self.clone(lu).delta.bits.set_range(run) > 0 && kept!(R72Inherit) {
                 self.save_later(run);
             }
             rest.first = run.end;
         }
         let clone = self.clone(lu);
-        if let Some(unproven) = clone.unproven(self.geometry().all_extents()) {
+        if let Some(unproven) = clone.unproven(self.geometry().all_extents()).filter(|_| kept!(R73Inherit)) {
             clone.delta.bits.set_range(slice.intersection(unproven));
         }
     }
@@ -299,17 +301,17 @@ impl Group<'_> {
             return Err(Error::MetadataFailed);
         }
         self.persistent.save_later();
-        let busy = self.persistent.has_later()
-            || self.submitted > 0
-            || self.scoreboard.active() > 0
-            || !self.persistent.is_clean();
-        if busy || self.sweeper.is_active() || self.reverse_copies_last(change)? {
+        let busy = self.persistent.has_later() && kept!(R72Drain)
+            || self.submitted > 0 && kept!(R53Hosts)
+            || self.scoreboard.active() > 0 && kept!(R53Copies)
+            || !self.persistent.is_clean() && kept!(R53Pages);
+        if busy || self.sweeper.is_active() && kept!(R53Sweep) || self.reverse_copies_last(change)? {
             return Ok(TransitionStage::Draining);
         }
         if let (true, Change::CancelReverse(lu)) = (CANCEL_REVERSE, change) {
             // A flush failed, perhaps in the drain: what either LU lost, or may lose, has to be known when the Clone is
             // left.
-            let failed = self.lu(SOURCE).flush_failed;
+            let failed = self.lu(SOURCE).flush_failed && kept!(N10Drain);
             let delta = &mut self.clone_mut(lu).delta;
             delta.inherits_intent |= failed;
             if delta.inherits_intent {
@@ -337,26 +339,36 @@ impl Group<'_> {
             // R54 asks for F(Clone) only. F(Source) is needed too: a write that came before the Clone did
             // carries no intent, and a power loss may take it from the Source's cache while the Clone has
             // it (docs/protocol.md, N1).
-            Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => lu == clone || lu == SOURCE,
+            Change::Synchronized(clone) | Change::SyncedBelow(clone, _) => {
+                lu == clone && kept!(R54Flush) || lu == SOURCE && kept!(N1)
+            }
             // R55 asks for F(Clone). F(Source) too: if a later flush of the Source fails and drops a write that the
             // Clone has, nobody would know any more that the two differ (N7).
-            Change::Fracture(clone) => lu == clone || lu == SOURCE,
+            Change::Fracture(clone) => lu == clone && kept!(R55Flush) || lu == SOURCE && kept!(N7),
             // R34: an unflushed host write to the Clone would be copied and then revert; those that are
             // fractured along with it become points in time. The Source too: where it does not differ, it is
             // the base over which P may become durable (R5; docs/protocol.md, N2).
             Change::StartRestore(clone) | Change::StartReverse(clone) => {
-                lu == clone || lu == SOURCE || self.clone(lu).state().is_mirrored()
+                lu == clone && kept!(R34Flush)
+                    || lu == SOURCE && kept!(N2)
+                    || self.clone(lu).state().is_mirrored() && kept!(R34Mirrors)
             }
-            Change::FinishReverse(clone) if parts::REVERSE => lu == clone || lu == SOURCE,
+            Change::FinishReverse(clone) if parts::REVERSE => {
+                lu == clone && kept!(R48Clone) || lu == SOURCE && kept!(R48Source)
+            }
             // The Source is given up: if it cannot be flushed, all intents are differences.
             Change::CancelReverse(clone) if CANCEL_REVERSE => {
-                lu == clone || lu == SOURCE && !self.lu(SOURCE).flush_failed
+                lu == clone && kept!(R38FlushReverse)
+                    || lu == SOURCE && !self.lu(SOURCE).flush_failed && kept!(N10Flush)
             }
-            Change::FinishRestore(_) => lu == SOURCE,
+            Change::FinishRestore(_) => lu == SOURCE && kept!(R25),
             // As at a start (R34, N2).
-            Change::Retarget(_, clone) if parts::CANCEL => lu == clone || lu == SOURCE,
+            Change::Retarget(_, clone) if parts::CANCEL => {
+                lu == clone && kept!(R38Retarget) || lu == SOURCE && kept!(R38RetargetSource)
+            }
             // Copies that wait for a flush are made, and what hosts will read of the mixture stays (R59).
-            Change::CancelRestore(_) | Change::AcceptSource => lu == SOURCE,
+            Change::CancelRestore(_) => lu == SOURCE && kept!(R38Flush),
+            Change::AcceptSource => lu == SOURCE && kept!(N11),
             _ => false,
         }
     }
@@ -378,6 +390,7 @@ impl Group<'_> {
                 // The Source is given up: the copies that were not flushed simply stay different. Who accepts it
                 // needs a flush that works.
                 Flushed::Failed(_) if parts::CANCEL && matches!(change, Change::CancelRestore(_)) => {}
+                Flushed::Failed(_) if !kept!(R24Commit) => {}
                 Flushed::Failed(status) => return Err(Error::from_status(status)),
             }
         }
@@ -388,8 +401,10 @@ impl Group<'_> {
             return Ok(TransitionStage::Preparing(Extent(0)));
         }
         // What was allowed at the beginning may not be any more: a leg of the drain failed (R56).
-        self.check_change(change)?;
-        if matches!(change, Change::FinishRestore(_)) && !self.restore_is_over() {
+        if kept!(R56Again) {
+            self.check_change(change)?;
+        }
+        if matches!(change, Change::FinishRestore(_)) && kept!(R36Again) && !self.restore_is_over() {
             return Err(Error::State);
         }
         Ok(self.commit_or_declare(change, buffers))
@@ -401,7 +416,7 @@ impl Group<'_> {
         let after = match change {
             Change::AddClone(clone) if clone == lu => CloneRecord {
                 state: CloneState::OutOfSync,
-                full: true,
+                full: kept!(R73Full),
                 identity: self.lu(lu).identity,
                 ..CloneRecord::default()
             },
@@ -413,7 +428,8 @@ impl Group<'_> {
             Change::Synchronized(clone) if clone == lu => {
                 // Hosts are not held: a leg may fail, or a payload turn out unstable, while the superblock is
                 // written. What is so then counts.
-                let equal = now.state == CloneState::Synchronizing && self.clone(lu).delta.is_empty();
+                let equal = !kept!(R54Leg)
+                    || now.state == CloneState::Synchronizing && self.clone(lu).delta.is_empty();
                 let state = if equal { CloneState::Synchronized } else { now.state };
                 CloneRecord { state, full: false, synced_below: 0, ..now }
             }
@@ -429,8 +445,8 @@ impl Group<'_> {
                 CloneRecord { state: CloneState::Synchronized, full: false, synced_below: 0, ..now }
             }
             // Everything that mirrors is fractured in the same step: that image is the undo (R2).
-            Change::StartRestore(_) | Change::StartReverse(_) => match now.state {
-                CloneState::Synchronized if self.clone(lu).delta.is_empty() => {
+            Change::StartRestore(_) | Change::StartReverse(_) if kept!(R2Fracture) => match now.state {
+                CloneState::Synchronized if self.clone(lu).delta.is_empty() || !kept!(R56Equal) => {
                     CloneRecord { state: CloneState::Fractured, label: [0; 64], ..now }
                 }
                 state if state.is_mirrored() => CloneRecord { state: CloneState::OutOfSync, ..now },
@@ -458,7 +474,7 @@ impl Group<'_> {
         let after = match change {
             Change::StartRestore(lu) => GroupRecord {
                 restoring: lu,
-                restore_generation: now.restore_generation.saturating_add(1),
+                restore_generation: now.restore_generation.saturating_add(u64::from(kept!(R9))),
                 source_invalid: false,
                 ..now
             },
@@ -471,14 +487,14 @@ impl Group<'_> {
             Change::FinishRestore(_) => GroupRecord { restoring: 0, ..now },
             Change::FinishReverse(_) if parts::REVERSE => GroupRecord { reversing: 0, ..now },
             Change::CancelReverse(_) if parts::CANCEL => {
-                GroupRecord { reversing: 0, source_invalid: true, ..now }
+                GroupRecord { reversing: 0, source_invalid: kept!(R38InvalidReverse), ..now }
             }
             Change::CancelRestore(_) if parts::CANCEL => {
-                GroupRecord { restoring: 0, source_invalid: true, ..now }
+                GroupRecord { restoring: 0, source_invalid: kept!(R38Invalid), ..now }
             }
             Change::Retarget(_, lu) if parts::CANCEL => GroupRecord {
                 restoring: lu,
-                restore_generation: now.restore_generation.saturating_add(1),
+                restore_generation: now.restore_generation.saturating_add(u64::from(kept!(R38Generation))),
                 ..now
             },
             Change::AcceptSource => GroupRecord { source_invalid: false, ..now },
@@ -500,7 +516,7 @@ impl Group<'_> {
             let changed = after.state != self.clone(lu).state();
             let cut_short = self.clone(lu).state().is_mirrored() && after.state == CloneState::OutOfSync;
             self.clone_mut(lu).record = after;
-            if cut_short {
+            if cut_short && kept!(N4Short) {
                 self.distrust_cut_short(lu);
             }
             if changed {
@@ -548,7 +564,9 @@ impl Group<'_> {
             Change::FinishRestore(lu) => {
                 // What hosts changed meanwhile is what differs now. G holds it already (R4, R36).
                 let clone = &mut self.clones[u64::from(lu.wrapping_sub(1))];
-                core::mem::swap(&mut clone.delta.bits, &mut self.protected_restore.bits);
+                if kept!(R36) {
+                    core::mem::swap(&mut clone.delta.bits, &mut self.protected_restore.bits);
+                }
                 self.sweeper.request();
                 self.raise(Event { kind: EventKind::Restored, lu: Some(lu), ..Event::default() });
             }
@@ -586,7 +604,7 @@ impl Group<'_> {
             | Change::Retarget(..) => {}
         }
         // Which bits a write needs depends on the states: no extent passes any more (R71).
-        if change.holds_hosts() || matches!(change, Change::FinishRestore(_)) {
+        if (change.holds_hosts() || matches!(change, Change::FinishRestore(_))) && kept!(R71Epoch) {
             self.persistent.next_epoch();
         }
     }

@@ -31,6 +31,7 @@ use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::geometry::{BlockRange, Extent, ExtentRange, count32};
 use crate::group::{Group, GroupState, SOURCE};
+use crate::knock_out::kept;
 use crate::operation::Operation;
 use crate::parts;
 use crate::statistics::add;
@@ -282,7 +283,7 @@ impl Group<'_> {
         };
         extent.0 < self.geometry().extents()
             && !self.clone(self.verify.lu).delta.bits.get(extent)
-            && !self.restoring_delta().is_some_and(restored)
+            && !self.restoring_delta().filter(|_| kept!(R44Verify)).is_some_and(restored)
     }
 
     /// The next extent to compare; the cursor stands on it. `None` if there is none, or if it is for the next poll to go

@@ -129,6 +129,12 @@ fn guarded_workspace() {
     run_with_array("guarded_workspace.c");
 }
 
+/// The library reads nothing outside it either.
+#[test]
+fn protected_workspace() {
+    run_with_array("protected_workspace.c");
+}
+
 /// Calls from inside callbacks do what the header allows.
 #[test]
 fn reentrant() {

@@ -169,8 +169,11 @@ fn power_lost_after_every_io_of_a_restore() {
                     });
                     recover_and_finish(&mut world, &snapshot);
                 }));
-                assert!(outcome.is_ok(), "replay: {profile:?}, power lost after step {step}, fate {fate}");
                 images += 1;
+                assert!(
+                    outcome.is_ok(),
+                    "replay: {profile:?}, power lost after step {step}, fate {fate}: power loss {images}"
+                );
                 if complete {
                     break;
                 }

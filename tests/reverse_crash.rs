@@ -212,8 +212,11 @@ fn power_lost_after_every_io_of_a_reverse_synchronization() {
                     });
                     recover_and_finish(&mut world);
                 }));
-                assert!(outcome.is_ok(), "replay: {scenario:?}, power lost after step {step}, fate {fate}");
                 images += 1;
+                assert!(
+                    outcome.is_ok(),
+                    "replay: {scenario:?}, power lost after step {step}, fate {fate}: power loss {images}"
+                );
                 if complete {
                     break;
                 }

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::device::Device;
+use common::draw::{self, HOSTS, Hosts};
+use common::seeds::{Summary, run as run_seeds, seeds};
 use common::world::{Profile, World};
 
 const PROFILE: Profile = Profile { copy_blocks: 16, ..Profile::QUIET };
@@ -429,6 +431,20 @@ fn a_hot_extent_ends() {
 
 // ----------------------------------------------------------- no false mismatch
 
+/// Of what is counted: Verifies that ended, by the state of the Clone.
+const NAMES: [&str; 7] = [
+    "absent",
+    "OutOfSync",
+    "Synchronizing",
+    "Synchronized",
+    "Fractured",
+    "ReverseSynchronizing",
+    "Restoring",
+];
+
+/// Hosts that mostly write.
+const WRITERS: Hosts = Hosts { mix: [15, 2, 1, 1, 1], to_clones: 2, longest: 3, ..HOSTS };
+
 /// A life with random hosts, in which Verify runs again and again.
 struct Life {
     world: Box<World>,
@@ -442,26 +458,13 @@ impl Life {
     fn begin(seed: u64, faults: bool) -> Life {
         let mut rng = fastrand::Rng::with_seed(seed);
         let extent_blocks = 1 << rng.usize(0..4);
-        let blocks = rng.usize(3..20) * extent_blocks - rng.usize(..extent_blocks);
         let profile = Profile {
-            blocks,
+            blocks: rng.usize(3..20) * extent_blocks - rng.usize(..extent_blocks),
             extent_blocks,
             clones: rng.usize(1..3),
-            copies: rng.u32(1..5),
-            copy_blocks: 1 << rng.u32(1..6),
-            volatile: rng.bool(),
-            host_durable: rng.bool(),
-            redirect: rng.bool(),
-            persist_flush: rng.bool(),
-            discard_zeroes: rng.bool(),
-            offload: rng.usize(..4) == 0,
             immediate: [0, 64, 200][rng.usize(..3)],
-            retry: if rng.usize(..3) == 0 { 20 } else { 0 },
             faults: if faults { 300 } else { 0 },
-            metadata_faults: 0,
-            intents: 16,
-            skip_equal: rng.usize(..3) == 0,
-            map_per_clone: rng.bool(),
+            ..draw::profile(&mut rng)
         };
         let mut world = World::new(Profile { faults: 0, ..profile }, seed);
         world.power_on();
@@ -470,7 +473,7 @@ impl Life {
         Life { world, rng, pending: None, ended: BTreeMap::new() }
     }
 
-    fn run(mut self, turns: usize) -> BTreeMap<u32, u32> {
+    fn run(mut self, turns: usize) -> Summary {
         for _ in 0..turns {
             match self.rng.usize(..100) {
                 0..=44 => self.host(),
@@ -488,35 +491,16 @@ impl Life {
             self.world.complete_some(4);
         }
         self.follow();
-        self.ended
+        let mut summary = Summary::of(&self.world);
+        for (&state, &count) in &self.ended {
+            summary.count(NAMES[state as usize], u64::from(count));
+        }
+        summary
     }
 
     fn host(&mut self) {
-        if self.world.hosts_open() >= 12 {
-            return;
-        }
-        let (blocks, usable) = {
-            let inner = self.world.inner.borrow();
-            (inner.profile.blocks, inner.usable.clone())
-        };
-        let lu = self.rng.usize(..usable.len());
-        let lu = if usable[lu] && self.rng.bool() { lu } else { 0 };
-        let first = self.rng.usize(..blocks);
-        let count = self.rng.usize(1..=(blocks - first).min(12));
-        let operation = match self.rng.usize(..20) {
-            0..=14 => CLONE_GROUP_IO_WRITE,
-            15 => CLONE_GROUP_IO_WRITE_ZEROES,
-            16 => CLONE_GROUP_IO_DISCARD,
-            17 => CLONE_GROUP_IO_FLUSH,
-            _ => CLONE_GROUP_IO_READ,
-        };
-        let busy = operation != CLONE_GROUP_IO_READ && operation != CLONE_GROUP_IO_FLUSH && {
-            let inner = self.world.inner.borrow();
-            inner.models[lu][first..first + count].iter().any(|block| block.is_open())
-        };
-        if !busy {
-            let fua = self.rng.usize(..4) == 0;
-            self.world.host(operation, lu, first, count, fua);
+        if let Some(request) = WRITERS.draw(&self.world, &mut self.rng) {
+            request.send(&self.world);
         }
     }
 
@@ -576,36 +560,19 @@ impl Life {
     }
 }
 
-fn seeds() -> Vec<u64> {
-    if let Ok(seed) = std::env::var("CLONE_GROUP_SEED") {
-        return vec![seed.parse().expect("CLONE_GROUP_SEED is a number")];
-    }
-    let count = std::env::var("CLONE_GROUP_SEEDS")
-        .map_or(300, |count| count.parse().expect("CLONE_GROUP_SEEDS is a number"));
-    (0..count).collect()
-}
-
-fn random_lives(faults: bool) -> BTreeMap<u32, u32> {
-    let mut ended = BTreeMap::new();
-    for seed in seeds() {
-        match std::panic::catch_unwind(|| Life::begin(seed, faults).run(1000)) {
-            Ok(of_life) => {
-                of_life.into_iter().for_each(|(state, count)| *ended.entry(state).or_default() += count)
-            }
-            Err(_) => panic!("replay with CLONE_GROUP_SEED={seed}"),
-        }
-    }
-    ended
+fn random_lives(test: &str, faults: bool) -> Summary {
+    let replay = format!("cargo test --test verify {test}");
+    run_seeds(&replay, seeds(300), |seed| Life::begin(seed, faults).run(1000))
 }
 
 /// Hosts that write to the Source and to fractured Clones at random cause no mismatch, in any state.
 #[test]
 fn hosts_cause_no_false_mismatch() {
-    let ended = random_lives(false);
-    if seeds().len() >= 300 {
+    let total = random_lives("hosts_cause_no_false_mismatch", false);
+    if total.seeds >= 300 {
         for state in STATES {
-            let count = ended.get(&number(state)).copied().unwrap_or(0);
-            assert!(count >= 20, "only {count} Verifies ended in state {state:?}: {ended:?}");
+            let count = total.counted(NAMES[number(state) as usize]);
+            assert!(count >= 20, "only {count} Verifies ended in state {state:?}: {:?}", total.counts);
         }
     }
 }
@@ -613,7 +580,7 @@ fn hosts_cause_no_false_mismatch() {
 /// Neither do I/Os that fail: what may differ then is in the maps.
 #[test]
 fn faults_cause_no_false_mismatch() {
-    random_lives(true);
+    random_lives("faults_cause_no_false_mismatch", true);
 }
 
 // ---------------------------------------------------------------- skip equal
@@ -722,7 +689,7 @@ fn r24_nothing_is_skipped_after_a_failed_flush() {
 /// Power losses between copies that skip: everything is equal in the end, on the media (R5, R8).
 #[test]
 fn skipping_survives_power_losses() {
-    for seed in seeds() {
+    for seed in seeds(300) {
         let outcome = std::panic::catch_unwind(|| synchronize_with_power_losses(seed));
         assert!(outcome.is_ok(), "replay with CLONE_GROUP_SEED={seed}");
     }

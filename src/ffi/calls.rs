@@ -147,6 +147,8 @@ pub unsafe extern "C" fn clone_group_create(
     workspace_bytes: u64,
     group: *mut *mut clone_group,
 ) -> i32 {
+    #[cfg(feature = "knock-outs")]
+    super::knock_out::select_from_environment();
     guard(None, || {
         // SAFETY: the caller's promise about all pointers.
         unsafe {

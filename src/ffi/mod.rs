@@ -5,6 +5,8 @@
 pub mod bare_names;
 pub mod calls;
 mod handle;
+#[cfg(feature = "knock-outs")]
+mod knock_out;
 mod pump;
 pub mod sets;
 mod structs;

@@ -6,6 +6,8 @@
 use ::clone_group::ffi::types::*;
 
 use super::array::*;
+use crate::common::draw::{self, HOSTS};
+use crate::common::seeds::{Summary, run, seeds};
 use crate::common::world::{Profile, World};
 
 struct Life {
@@ -16,40 +18,11 @@ struct Life {
     gone: [u64; 3],
 }
 
-fn profile(rng: &mut fastrand::Rng) -> Profile {
-    let extent_blocks = 1 << rng.usize(0..4);
-    let extents = if rng.usize(..10) == 0 { 1900 } else { rng.usize(3..40) };
-    let tail = if extent_blocks > 1 { rng.usize(..extent_blocks) } else { 0 };
-    Profile {
-        blocks: (extents * extent_blocks - tail).min(4000),
-        extent_blocks,
-        clones: rng.usize(2..4),
-        copies: rng.u32(1..5),
-        copy_blocks: 1 << rng.u32(1..5),
-        volatile: rng.bool(),
-        host_durable: rng.bool(),
-        redirect: rng.bool(),
-        persist_flush: rng.bool(),
-        discard_zeroes: rng.bool(),
-        offload: rng.usize(..4) == 0,
-        map_per_clone: rng.bool(),
-        skip_equal: rng.usize(..4) == 0,
-        immediate: [0, 64, 200, 256][rng.usize(..4)],
-        retry: if rng.usize(..3) == 0 { 20 } else { 0 },
-        faults: 0,
-        metadata_faults: 0,
-        intents: 16,
-    }
-}
-
 impl Life {
     fn begin(seed: u64, faults: bool) -> Life {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let mut profile = profile(&mut rng);
-        if faults {
-            profile.faults = [0, 100, 1000][rng.usize(..3)];
-            profile.metadata_faults = [0, 200, 2000][rng.usize(..3)];
-        }
+        let profile = Profile { clones: rng.usize(2..4), ..draw::profile(&mut rng) };
+        let profile = if faults { draw::with_faults(profile, &mut rng) } else { profile };
         let mut world = World::new(Profile { faults: 0, metadata_faults: 0, ..profile }, seed);
         world.power_on();
         must(&world, Ask::Format);
@@ -70,7 +43,7 @@ impl Life {
         Life { world, rng, pending: None, gone: [0; 3] }
     }
 
-    fn run(mut self, turns: usize) -> [u64; 3] {
+    fn run(mut self, turns: usize) -> Summary {
         for _ in 0..turns {
             match self.rng.usize(..100) {
                 0..=39 => self.host(),
@@ -83,49 +56,15 @@ impl Life {
             self.follow();
         }
         self.end();
-        self.gone
+        let mut summary = Summary::of(&self.world);
+        let ways = ["cancels", "re-targets", "acceptances"];
+        ways.into_iter().zip(self.gone).for_each(|(way, times)| summary.count(way, times));
+        summary
     }
 
     fn host(&mut self) {
-        if self.world.hosts_open() >= 12 {
-            return;
-        }
-        let profile = self.world.inner.borrow().profile;
-        let usable = self.world.inner.borrow().usable.clone();
-        let fractured: Vec<usize> = (1..=profile.clones).filter(|&lu| usable[lu]).collect();
-        let lu = match fractured.first() {
-            Some(_) if self.rng.usize(..5) == 0 => fractured[self.rng.usize(..fractured.len())],
-            _ => 0,
-        };
-        let first = self.rng.usize(..profile.blocks);
-        let longest = (profile.blocks - first).min(4 * profile.extent_blocks);
-        let (first, count) = match self.rng.usize(..3) {
-            0 => {
-                let start = first / profile.extent_blocks * profile.extent_blocks;
-                let count = profile.extent_blocks * self.rng.usize(1..4);
-                (start, count.min(profile.blocks - start))
-            }
-            _ => (first, self.rng.usize(1..=longest)),
-        };
-        let operation = match self.rng.usize(..20) {
-            0..=8 => CLONE_GROUP_IO_WRITE,
-            9..=16 => CLONE_GROUP_IO_READ,
-            17 => CLONE_GROUP_IO_WRITE_ZEROES,
-            18 => CLONE_GROUP_IO_DISCARD,
-            _ => CLONE_GROUP_IO_FLUSH,
-        };
-        // Hosts do not write what they are writing already: nobody promises an order for that.
-        let changes = operation != CLONE_GROUP_IO_READ && operation != CLONE_GROUP_IO_FLUSH;
-        let busy = changes
-            && self.world.inner.borrow().models[lu][first..first + count].iter().any(|block| block.is_open());
-        if !busy {
-            let fua = self.rng.usize(..4) == 0;
-            let invalid = lu == 0 && is_invalid(&self.world);
-            let (_, status) = self.world.host(operation, lu, first, count, fua);
-            assert!(
-                !invalid || status == Some(CLONE_GROUP_ERR_SOURCE_INVALID),
-                "an invalid Source is served"
-            );
+        if let Some(request) = HOSTS.draw(&self.world, &mut self.rng) {
+            request.send(&self.world);
         }
     }
 
@@ -249,36 +188,22 @@ impl Life {
     }
 }
 
-fn seeds() -> Vec<u64> {
-    if let Ok(seed) = std::env::var("CLONE_GROUP_SEED") {
-        return vec![seed.parse().expect("CLONE_GROUP_SEED is a number")];
-    }
-    let count = std::env::var("CLONE_GROUP_SEEDS")
-        .map_or(300, |count| count.parse().expect("CLONE_GROUP_SEEDS is a number"));
-    (0..count).collect()
-}
-
-/// Runs every seed; the first that fails is named, so that it can be replayed.
-fn run_all(faults: bool) {
-    let mut gone = [0; 3];
-    for seed in seeds() {
-        match std::panic::catch_unwind(|| Life::begin(seed, faults).run(500)) {
-            Ok(of_life) => gone.iter_mut().zip(of_life).for_each(|(sum, number)| *sum += number),
-            Err(_) => panic!("replay with CLONE_GROUP_SEED={seed}"),
-        }
-    }
-    println!("{} lives: {} cancels, {} re-targets, {} acceptances", seeds().len(), gone[0], gone[1], gone[2]);
-    assert!(seeds().len() == 1 || gone.iter().all(|&number| number > seeds().len() as u64 / 3), "{gone:?}");
+/// Runs every seed, and sees to it that each way out was gone often enough.
+fn run_all(test: &str, faults: bool) {
+    let replay = format!("cargo test --test cancel {test}");
+    let total = run(&replay, seeds(300), |seed| Life::begin(seed, faults).run(500));
+    let enough = |what| total.seeds == 1 || total.counted(what) > total.seeds / 3;
+    assert!(["cancels", "re-targets", "acceptances"].into_iter().all(enough), "{:?}", total.counts);
 }
 
 /// Nothing is lost and everything ends, whichever way restores are left.
 #[test]
 fn lives_without_faults() {
-    run_all(false);
+    run_all("lives_without_faults", false);
 }
 
 /// The same with I/Os and metadata writes that fail now and then.
 #[test]
 fn lives_with_faults() {
-    run_all(true);
+    run_all("lives_with_faults", true);
 }

@@ -56,10 +56,26 @@ impl Device {
         }
     }
 
+    /// What the block may hold after a power loss now.
+    pub fn after_loss(&self, block: usize) -> impl Iterator<Item = u64> {
+        let cached = self.cache.iter().filter(move |cached| cached.0 == block).map(|cached| cached.1);
+        cached.chain(std::iter::once(self.durable[block]))
+    }
+
     /// A flush failed, and the cache dropped all that it held.
     pub fn drop_cached(&mut self) {
         self.cache.clear();
         self.now.clone_from(&self.durable);
+    }
+
+    /// What would surely be there after a power loss.
+    pub fn durable(&self) -> &[u64] {
+        &self.durable
+    }
+
+    /// What is in the cache only, oldest first.
+    pub fn loose(&self) -> &[(usize, u64)] {
+        &self.cache
     }
 
     /// Power is lost. `open` are the writes under way. Of each block any version from the durable one to the
@@ -120,6 +136,11 @@ impl Area {
     /// What would surely be there after a power loss.
     pub fn durable(&self) -> &[u8] {
         &self.durable
+    }
+
+    /// What was written and not flushed, oldest first.
+    pub fn loose(&self) -> &[(usize, Vec<u8>)] {
+        &self.cache
     }
 
     pub fn lose_power(&mut self, open: &[(usize, Vec<u8>)], fate: Fate) {

@@ -206,6 +206,13 @@ impl History {
         register.ops.push(op);
     }
 
+    /// A look at the whole LU, of blocks that something was done to.
+    pub fn record_if_touched(&mut self, lu: usize, content: &[u64], start: u64, end: u64) {
+        for &block in &self.touched[lu] {
+            self.registers[lu][block].ops.push(Op::read(content[block], start, end));
+        }
+    }
+
     /// The histories of the LU end here: they are checked, and others begin.
     pub fn end(&mut self, lu: usize) {
         self.epochs[lu] += 1;

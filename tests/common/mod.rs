@@ -4,9 +4,11 @@
 #![allow(dead_code)]
 
 pub mod device;
+pub mod draw;
 pub mod history;
 pub mod model;
 pub mod pages;
+pub mod seeds;
 pub mod stage;
 pub mod wing_gong;
 pub mod world;

@@ -59,6 +59,37 @@ impl Format {
         self.bit(area, extent, if self.deltas > 1 { lu - 1 } else { 0 }, None)
     }
 
+    /// Whether the durable superblock counts the extent of the Clone as different without a bit (R73).
+    pub fn is_full(&self, area: &[u8], extent: usize, lu: usize) -> bool {
+        let slot = |slot: usize| {
+            let at = slot * self.region_bytes();
+            let image = &area[at..at + self.superblock_bytes];
+            let (body, crc) = image.split_at(self.superblock_bytes - 4);
+            (&image[..8] == b"CLONEGRP" && crc32fast::hash(body).to_le_bytes() == crc).then_some(image)
+        };
+        let sequence = |image: &&[u8]| u64::from_le_bytes(image[32..40].try_into().unwrap());
+        let Some(image) = slot(0).into_iter().chain(slot(1)).max_by_key(sequence) else { return false };
+        let record = &image[128 * lu..];
+        let full = record[4] & 1 != 0;
+        full && extent as u64 >= u64::from_le_bytes(record[8..16].try_into().unwrap())
+    }
+
+    /// Extents that this image of a page protects in this restore.
+    pub fn protected_by(&self, image: &[u8], generation: u64) -> Vec<usize> {
+        let of_page = u64::from_le_bytes(image[40..48].try_into().unwrap());
+        if &image[..4] != b"CGPG" || of_page != generation {
+            return Vec::new();
+        }
+        let first = u64::from_le_bytes(image[24..32].try_into().unwrap()) as usize * self.page_extents;
+        let bytes = self.page_extents / 8;
+        let column = &image[64 + self.deltas * bytes..][..bytes];
+        let set = |inside: &usize| column[inside / 8] >> (inside % 8) & 1 == 1;
+        (0..self.page_extents)
+            .filter(|inside| column[inside / 8] != 0 && set(inside))
+            .map(|inside| first + inside)
+            .collect()
+    }
+
     /// Bit of the Protected Restore Map of this restore.
     pub fn protected_restore(&self, area: &[u8], extent: usize, generation: u64) -> bool {
         self.bit(area, extent, self.deltas, Some(generation))

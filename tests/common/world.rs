@@ -15,13 +15,17 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::device::{Area, Device, UNIT_BYTES};
+use super::history::History;
 use super::model::Block;
 use super::pages::Format;
 
 mod callbacks;
 mod checks;
 mod controller;
+mod digest;
+pub mod fork;
 mod group;
+mod habits;
 mod hosts;
 mod power;
 mod profile;
@@ -37,6 +41,8 @@ use profile::config;
 pub use self::{
     callbacks::IoCallback,
     controller::{Choice, Chooser},
+    digest::Tally,
+    habits::{Habits, Reenter},
     hosts::HostOp,
     profile::Profile,
     trace::trace,
@@ -102,7 +108,27 @@ pub struct Inner {
     view_content: Vec<u64>,
     /// Since the Source was last as hosts saw it, a Reverse Synchronization wrote it.
     view_reversing: bool,
+    /// What the controller is like, besides the profile.
+    pub habits: Habits,
+    /// What hosts did and saw, block by block.
+    pub history: History,
+    /// When a Fracture was asked for, in the history of the Source that counted then.
+    cut: Option<(u64, u64)>,
+    /// Of everything that happened: two lives with one seed have the same.
+    pub digest: u64,
+    pub tally: Tally,
+    /// How often the controller was asked to complete something: the time of I/Os that hang.
+    turn: u64,
+    /// Extents whose bit of the Protected Restore Map was checked when it went out (I5), and the generation.
+    protected: (u64, Vec<bool>),
+    /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
+    pub boundary: Option<Watcher>,
+    /// Where a unit of metadata lies that cannot be read until it is written.
+    pub bad_unit: Option<usize>,
 }
+
+/// Looks at the array whenever something happened.
+pub type Watcher = Box<dyn FnMut(&World)>;
 
 /// The array. Callbacks get it shared.
 pub struct World {
@@ -110,15 +136,22 @@ pub struct World {
     group: Cell<*mut clone_group>,
     workspace: Vec<u64>,
     next_tag: Cell<u64>,
+    /// What hosts do from inside callbacks.
+    reenter: RefCell<Option<Reenter>>,
 }
 
 pub const TAG_OPERATION: u64 = 1 << 40;
 
 impl World {
     pub fn new(profile: Profile, seed: u64) -> Box<World> {
+        World::with_habits(profile, Habits::default(), seed)
+    }
+
+    pub fn with_habits(profile: Profile, habits: Habits, seed: u64) -> Box<World> {
         let mut bytes = 0;
+        let config = config(&profile, &habits);
         // SAFETY: valid places.
-        assert_eq!(unsafe { clone_group_metadata_size(&config(&profile), &mut bytes) }, CLONE_GROUP_OK);
+        assert_eq!(unsafe { clone_group_metadata_size(&config, &mut bytes) }, CLONE_GROUP_OK);
         let content =
             |lu: usize| (0..profile.blocks as u64).map(|block| (lu as u64 + 1) << 48 | block).collect();
         let devices: Vec<Device> =
@@ -166,12 +199,22 @@ impl World {
             mixture: vec![Vec::new(); profile.blocks],
             view_content: vec![0; profile.blocks],
             view_reversing: false,
+            habits,
+            history: History::new(profile.clones + 1, profile.blocks),
+            cut: None,
+            digest: seed,
+            tally: Tally::default(),
+            turn: 0,
+            protected: (0, vec![false; extents]),
+            boundary: None,
+            bad_unit: None,
         };
         Box::new(World {
             inner: RefCell::new(inner),
             group: Cell::new(std::ptr::null_mut()),
             workspace: Vec::new(),
             next_tag: Cell::new(1),
+            reenter: RefCell::new(None),
         })
     }
 
@@ -181,11 +224,11 @@ impl World {
 
     /// Makes the group over what the devices hold now. The old one, if any, is gone like after a power loss.
     pub fn power_on(&mut self) {
-        let profile = self.inner.borrow().profile;
+        let (profile, habits) = (self.inner.borrow().profile, self.inner.borrow().habits);
         let mut bytes = 0;
         // SAFETY: valid places; the workspace lives as long as the world, and the old group is not used again.
         unsafe {
-            assert_eq!(clone_group_workspace_size(&config(&profile), &mut bytes), CLONE_GROUP_OK);
+            assert_eq!(clone_group_workspace_size(&config(&profile, &habits), &mut bytes), CLONE_GROUP_OK);
             self.workspace = vec![0; bytes as usize / 8 + 1];
             let mut ops: clone_group_ops = std::mem::zeroed();
             clone_group_ops_init(&mut ops, size_of::<clone_group_ops>() as u32);
@@ -206,7 +249,7 @@ impl World {
             ops.event = Some(event);
             let mut group = std::ptr::null_mut();
             let workspace = self.workspace.as_mut_ptr().cast();
-            let made = clone_group_create(&config(&profile), &ops, workspace, bytes, &mut group);
+            let made = clone_group_create(&config(&profile, &habits), &ops, workspace, bytes, &mut group);
             assert_eq!(made, CLONE_GROUP_OK);
             self.group.set(group);
         }
@@ -234,10 +277,20 @@ impl World {
         let inner = &mut *self.inner.borrow_mut();
         let holding = |device: &Device| device.now.iter().map(|&value| Block::holding(vec![value])).collect();
         inner.models = inner.devices.iter().map(holding).collect();
+        inner.history.end_all();
     }
 
     /// Where the copies of the map pages lie in the area.
     pub fn page_copies(&self) -> Vec<std::ops::Range<usize>> {
         self.inner.borrow().format.page_copies()
+    }
+}
+
+/// What hosts saw to the end is checked.
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.inner.get_mut().history.end_all();
+        }
     }
 }

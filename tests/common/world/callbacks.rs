@@ -7,6 +7,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::controller::{Choice, Held, fetch};
+use super::digest::{DONE, EVENT, SUBMITTED};
 use super::trace::{describe, trace};
 use super::{Inner, TAG_OPERATION, World};
 
@@ -33,7 +34,16 @@ pub(super) fn no_violation<R>(result: R) -> R {
 pub(super) unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone_group_io) -> i32 {
     // SAFETY: the world that was given as context, and an I/O that is valid during the call.
     let (world, io) = unsafe { (&*context.cast::<World>(), *io) };
-    caught(-5, || submit(world, io))
+    caught(-5, || {
+        if world.inner.borrow().boundary.is_some() {
+            // What was written so far counts, also where this I/O is done at once.
+            world.catch_up();
+        }
+        let result = submit(world, io);
+        world.at_boundary();
+        world.reenter();
+        result
+    })
 }
 
 fn submit(world: &World, io: clone_group_io) -> i32 {
@@ -45,19 +55,28 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     let inner = &mut *world.inner.borrow_mut();
     inner.steps += 1;
     if inner.rng.u32(..256) < inner.profile.retry {
+        inner.note_io(SUBMITTED, &io, CLONE_GROUP_RETRY);
         return CLONE_GROUP_RETRY;
     }
+    let off = inner.steps >= inner.power_fails_at;
     let choice = match inner.choose.as_mut() {
         Some(choose) => choose(&io),
+        None if !off && inner.habits.early > 0 && inner.rng.u32(..256) < inner.habits.early => Choice::Early,
         None => Choice::AsProfile,
     };
     if choice == Choice::Retry {
         return CLONE_GROUP_RETRY;
     }
-    inner.log.push(io);
+    inner.note_io(SUBMITTED, &io, 0);
+    inner.tally.ios += 1;
+    if !inner.habits.forgets {
+        inner.log.push(io);
+    }
     trace(|| format!("submit {}", describe(&io)));
     inner.check_submission(&io, restoring, &states);
-    inner.submissions.push((io.operation, io.lu, io.flags));
+    if !inner.habits.forgets {
+        inner.submissions.push((io.operation, io.lu, io.flags));
+    }
     let count = io.block_count as usize;
     let values = match io.operation {
         CLONE_GROUP_IO_WRITE => fetch(&io),
@@ -76,8 +95,12 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     };
     let sealed =
         if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
-    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal() };
-    let off = inner.steps >= inner.power_fails_at;
+    let until = if inner.habits.hangs > 0 && inner.chance(inner.habits.hangs) {
+        inner.turn + inner.rng.u64(100..1500)
+    } else {
+        0
+    };
+    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal(), until, end: choice };
     match choice {
         Choice::Now | Choice::Fail(_) | Choice::FailDone(_) if !off => {
             return inner.perform_choice(&held, choice);
@@ -88,13 +111,13 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
             assert_eq!(unsafe { clone_group_io_complete(world.group(), io.id, status) }, CLONE_GROUP_OK);
             return CLONE_GROUP_PENDING;
         }
-        Choice::Hold => {
+        Choice::Hold | Choice::FailLater(_) | Choice::FailDoneLater(_) => {
             inner.held.push(held);
             return CLONE_GROUP_PENDING;
         }
         _ => {}
     }
-    if !off && inner.rng.u32(..256) < inner.profile.immediate {
+    if !off && until == 0 && inner.rng.u32(..256) < inner.profile.immediate {
         return inner.perform(&held);
     }
     inner.held.push(held);
@@ -105,12 +128,16 @@ pub(super) unsafe extern "C" fn done(context: *mut c_void, tag: u64, status: i32
     // SAFETY: the world that was given as context.
     let world = unsafe { &*context.cast::<World>() };
     caught((), || {
-        let inner = &mut *world.inner.borrow_mut();
         if tag >= TAG_OPERATION {
+            let inner = &mut *world.inner.borrow_mut();
+            inner.note(DONE, [tag, i64::from(status) as u64]);
+            inner.tally.operations += u64::from(status == CLONE_GROUP_OK);
             assert!(inner.operations_done.insert(tag, status).is_none(), "an operation is done twice");
         } else {
-            inner.host_done(tag, status);
+            world.host_over(tag, status);
         }
+        world.at_boundary();
+        world.reenter();
     });
 }
 
@@ -120,6 +147,7 @@ pub(super) unsafe extern "C" fn event(context: *mut c_void, event: *const clone_
     caught((), || {
         world.catch_up();
         told(&mut world.inner.borrow_mut(), event);
+        world.reenter();
     });
 }
 
@@ -127,6 +155,8 @@ fn told(inner: &mut Inner, event: &clone_group_event) {
     trace(|| {
         format!("event {} LU {} value {} status {}", event.kind, event.lu as i32, event.value, event.status)
     });
+    let kind = u64::from(event.kind) << 32 | u64::from(event.lu);
+    inner.note(EVENT, [kind, event.value, i64::from(event.status) as u64]);
     inner.events.push((event.kind, event.lu, event.status));
     inner.told.push((event.kind, event.lu, event.value));
     match event.kind {

@@ -2,6 +2,7 @@
 
 use ::clone_group::ffi::types::*;
 
+use super::hosts::HostOp;
 use super::{Inner, World};
 
 impl World {
@@ -46,13 +47,53 @@ impl World {
     }
 }
 
+impl World {
+    /// A host write that is over is on every LU that it must be on: on the one that hosts read, and on every Clone that
+    /// is mirrored.
+    pub(super) fn check_completed_write(&self, tag: u64, status: i32) {
+        let (op, clones) = {
+            let inner = self.inner.borrow();
+            let Some(op) = inner.hosts.get(&tag) else { return };
+            let written = op.operation == CLONE_GROUP_IO_WRITE && status == CLONE_GROUP_OK && op.lu == 0;
+            if !written || inner.fault_seen || op.view != inner.view {
+                return;
+            }
+            (op.clone(), inner.profile.clones)
+        };
+        let info = self.info();
+        if info.restore_generation != self.inner.borrow().generation {
+            return;
+        }
+        self.check_written(info.reversing_lu as usize, &op);
+        for lu in (1..=clones).filter(|&lu| self.clone_info(lu).state == CLONE_GROUP_CLONE_SYNCHRONIZED) {
+            self.check_written(lu, &op);
+        }
+    }
+
+    fn check_written(&self, lu: usize, op: &HostOp) {
+        let inner = self.inner.borrow();
+        for block in op.first..op.first + op.count {
+            let (model, value) = (&inner.models[0][block], op.value_at(block));
+            let there = inner.devices[lu].now[block];
+            // Writes that overlap this one may be there instead.
+            assert!(
+                there == value || model.is_overlapped(value),
+                "a write to block {block} is over, and LU {lu} holds {there:#x} instead of {value:#x}"
+            );
+        }
+    }
+}
+
 impl Inner {
     /// The device sees an I/O: may it be submitted at all?
-    pub(super) fn check_submission(&self, io: &clone_group_io, restoring: bool, states: &[u32]) {
+    pub(super) fn check_submission(&mut self, io: &clone_group_io, restoring: bool, states: &[u32]) {
         let writes = matches!(
             io.operation,
             CLONE_GROUP_IO_WRITE | CLONE_GROUP_IO_WRITE_ZEROES | CLONE_GROUP_IO_DISCARD | CLONE_GROUP_IO_COPY
         );
+        if io.operation == CLONE_GROUP_IO_PERSIST_WRITE && restoring {
+            self.check_protected(io);
+        }
         if !writes {
             return;
         }
@@ -66,17 +107,54 @@ impl Inner {
         for extent in extents {
             self.check_extent(io, extent, host, restoring, states);
         }
-        if lu == 0 && !host && restoring {
-            let overlap = self.held.iter().any(|other| {
-                let host_write =
-                    other.io.flags & CLONE_GROUP_IO_HOST != 0 && other.io.operation != CLONE_GROUP_IO_READ;
-                let end = other.io.first_block + other.io.block_count;
-                other.io.lu == 0
-                    && host_write
-                    && other.io.first_block < io.first_block + io.block_count
-                    && io.first_block < end
-            });
-            assert!(!overlap, "a copy and a host write of the same blocks are under way together (I6)");
+        if lu == 0 && restoring {
+            self.check_alone(io, host);
+        }
+    }
+
+    /// No copy and no host write of the same extent of the Source are under way together (I6, R13).
+    fn check_alone(&self, io: &clone_group_io, host: bool) {
+        let extent_blocks = self.profile.extent_blocks as u64;
+        let extents = |io: &clone_group_io| {
+            io.first_block / extent_blocks..(io.first_block + io.block_count).div_ceil(extent_blocks)
+        };
+        let mine = extents(io);
+        let overlap = self.held.iter().any(|other| {
+            let other_host = other.io.flags & CLONE_GROUP_IO_HOST != 0;
+            let theirs = extents(&other.io);
+            other.io.lu == 0
+                && !matches!(other.io.operation, CLONE_GROUP_IO_READ | CLONE_GROUP_IO_FLUSH)
+                && other_host != host
+                && theirs.start < mine.end
+                && mine.start < theirs.end
+        });
+        assert!(!overlap, "a copy and a host write of the same extent are under way together (I6)");
+    }
+
+    /// A bit of the Protected Restore Map goes out only over a durable base: whatever the Source may hold after a power
+    /// loss, hosts may see (I5, R5).
+    fn check_protected(&mut self, io: &clone_group_io) {
+        let Some((_, _, generation)) = self.restoring else { return };
+        // SAFETY: the library's buffer of this length.
+        let image = unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), io.length_bytes as usize) };
+        if self.protected.0 != generation {
+            self.protected.0 = generation;
+            self.protected.1.fill(false);
+        }
+        for extent in self.format.protected_by(image, generation) {
+            if std::mem::replace(&mut self.protected.1[extent], true) {
+                continue;
+            }
+            let start = extent * self.profile.extent_blocks;
+            for block in start..(start + self.profile.extent_blocks).min(self.profile.blocks) {
+                let legal = self.models[0][block].legal_after_loss();
+                for value in self.devices[0].after_loss(block) {
+                    assert!(
+                        legal.contains(&value),
+                        "extent {extent} is protected, and block {block} may hold {value:#x}, legal {legal:x?} (I5)"
+                    );
+                }
+            }
         }
     }
 
@@ -87,10 +165,10 @@ impl Inner {
         if self.members.is_empty() || !host && lu != 0 {
             return;
         }
-        // One that is OutOfSync may count as different as a whole, without a bit (R73).
+        // One that was never synchronized to the end counts as different without a bit (R73).
         let marked = |clone: usize| match states[clone] {
-            CLONE_GROUP_CLONE_ABSENT | CLONE_GROUP_CLONE_OUT_OF_SYNC if self.profile.map_per_clone => true,
-            _ => self.format.delta(area, extent, clone),
+            CLONE_GROUP_CLONE_ABSENT => true,
+            _ => self.format.delta(area, extent, clone) || self.format.is_full(area, extent, clone),
         };
         if host && (lu == 0 || self.members.contains(&lu)) {
             let concerned = |clone: &&usize| lu == 0 || **clone == lu;

@@ -3,8 +3,9 @@
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::super::device::BLOCK_BYTES;
+use super::super::device::{BLOCK_BYTES, UNIT_BYTES};
 use super::super::model::Block;
+use super::digest::OVER;
 use super::trace::{describe, trace};
 use super::{Inner, World};
 
@@ -25,6 +26,10 @@ pub enum Choice {
     Fail(i32),
     /// It fails, and a write was done nevertheless; of a flush: the cache is gone.
     FailDone(i32),
+    /// The controller holds it, and when it completes it is as with `Fail`.
+    FailLater(i32),
+    /// The same as with `FailDone`.
+    FailDoneLater(i32),
 }
 
 /// An I/O that the controller holds.
@@ -35,6 +40,10 @@ pub struct Held {
     pub(super) bytes: Vec<u8>,
     pub(super) sealed: Vec<(usize, u64)>,
     pub(super) sealed_area: usize,
+    /// It hangs until this turn.
+    pub(super) until: u64,
+    /// How it will end, if a test decided that.
+    pub(super) end: Choice,
 }
 
 /// Decides about an I/O when it is submitted.
@@ -55,16 +64,18 @@ impl World {
 
     /// Completes up to so many held I/Os, in any order.
     pub fn complete_some(&self, most: usize) {
+        self.inner.borrow_mut().turn += 1;
         for _ in 0..most {
             let (io, status) = {
                 let inner = &mut *self.inner.borrow_mut();
-                if inner.held.is_empty() || inner.steps >= inner.power_fails_at {
+                if inner.steps >= inner.power_fails_at {
                     return;
                 }
-                let at = inner.rng.usize(..inner.held.len());
+                let Some(at) = inner.any_held() else { return };
                 let held = inner.held.swap_remove(at);
                 (held.io, inner.perform(&held))
             };
+            self.at_boundary();
             // SAFETY: a live group.
             assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
             if io.operation == CLONE_GROUP_IO_FLUSH && status != CLONE_GROUP_OK {
@@ -163,6 +174,31 @@ impl World {
 }
 
 impl Inner {
+    /// One of the I/Os that are held and do not hang.
+    fn any_held(&mut self) -> Option<usize> {
+        let turn = self.turn;
+        let ready = self.held.iter().filter(|held| held.until <= turn).count();
+        if ready == 0 {
+            return None;
+        }
+        let number = self.rng.usize(..ready);
+        self.held.iter().enumerate().filter(|(_, held)| held.until <= turn).nth(number).map(|(at, _)| at)
+    }
+
+    /// Nothing hangs any more.
+    pub fn nothing_hangs(&mut self) {
+        self.habits.hangs = 0;
+        self.held.iter_mut().for_each(|held| held.until = 0);
+    }
+
+    /// Does what the I/O asks for; returns its status.
+    pub(super) fn perform(&mut self, held: &Held) -> i32 {
+        let status = self.perform_unnoted(held);
+        self.note_io(OVER, &held.io, status);
+        self.tally.faults += u64::from(status < 0);
+        status
+    }
+
     /// Whether the LU declares that discarded blocks read as zeroes.
     pub(super) fn reads_zeroes(&self, lu: usize) -> bool {
         self.profile.discard_zeroes || self.zeroes.contains(&lu)
@@ -196,10 +232,14 @@ impl Inner {
         io.lu == CLONE_GROUP_LU_NONE
     }
 
-    /// Does what the I/O asks for; returns its status.
-    pub(super) fn perform(&mut self, held: &Held) -> i32 {
+    fn perform_unnoted(&mut self, held: &Held) -> i32 {
         self.steps += 1;
         trace(|| format!("over   {}", describe(&held.io)));
+        match held.end {
+            Choice::FailLater(status) => return self.perform_choice(held, Choice::Fail(status)),
+            Choice::FailDoneLater(status) => return self.perform_choice(held, Choice::FailDone(status)),
+            _ => {}
+        }
         let io = &held.io;
         if Inner::is_metadata(io) {
             return self.perform_metadata(held);
@@ -253,6 +293,8 @@ impl Inner {
             reversing if reversing == lu => 0,
             _ => lu,
         };
+        // What was acknowledged may be gone: another history begins.
+        self.end_histories(lu);
         self.models[lu].iter_mut().for_each(Block::lose_cached);
         let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
         for read in readers {
@@ -276,7 +318,9 @@ impl Inner {
             }
             return -5;
         }
+        let touched = self.bad_unit.is_some_and(|bad| bad < offset + length && offset < bad + UNIT_BYTES);
         match io.operation {
+            CLONE_GROUP_IO_PERSIST_READ if touched => return -5,
             CLONE_GROUP_IO_PERSIST_READ => {
                 // SAFETY: the library's buffer of this length, valid until the I/O is over.
                 unsafe {
@@ -289,6 +333,9 @@ impl Inner {
                 let now = unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), length) };
                 assert_eq!(now, &held.bytes[..], "a metadata image changed under the write (R28)");
                 self.area.write(offset, &held.bytes);
+                if touched {
+                    self.bad_unit = None;
+                }
             }
             _ => self.area.flush(held.sealed_area),
         }

@@ -5,8 +5,10 @@ use std::ffi::c_void;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
+use super::super::history::Op;
 use super::super::model::Block;
 use super::callbacks::no_violation;
+use super::digest::{DONE, HOST};
 use super::trace::trace;
 use super::{Inner, World};
 
@@ -24,7 +26,33 @@ pub struct HostOp {
     pub(super) sealed: Vec<usize>,
     /// Reads of a flip of the view: the generation at the beginning.
     pub(super) view: u64,
+    /// When it began, and in which history of the LU.
+    pub(super) started: u64,
+    pub(super) epoch: u64,
 }
+
+impl HostOp {
+    pub fn changes_blocks(&self) -> bool {
+        self.operation != CLONE_GROUP_IO_READ && self.operation != CLONE_GROUP_IO_FLUSH
+    }
+
+    /// What it writes to the block: no other write has this value, but for zeroes.
+    pub(super) fn value_at(&self, block: usize) -> u64 {
+        value_at(self.value, block)
+    }
+
+    fn blocks(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.count
+    }
+}
+
+/// The number of the block is in the value, so that what lands in the wrong place is seen.
+fn value_at(value: u64, block: usize) -> u64 {
+    if value == 0 { 0 } else { value | block as u64 }
+}
+
+/// Values of writes are as far apart.
+const VALUE_STEP: u64 = 1 << 20;
 
 impl World {
     /// Submits a host request. Returns its status if it is over or refused.
@@ -40,7 +68,11 @@ impl World {
         self.catch_up();
         let (payload, value) = {
             let inner = &mut *self.inner.borrow_mut();
-            inner.next_value += 1;
+            inner.next_value += VALUE_STEP;
+            inner.tally.host_ios += 1;
+            let started = inner.history.tick();
+            let words = [tag, u64::from(operation), lu as u64, first as u64, count as u64, u64::from(fua)];
+            inner.note(HOST, words);
             let value = match operation {
                 CLONE_GROUP_IO_WRITE => inner.next_value,
                 _ => 0,
@@ -51,11 +83,13 @@ impl World {
                 first,
                 count,
                 fua,
-                payload: vec![value; count],
+                payload: (first..first + count).map(|block| value_at(value, block)).collect(),
                 value,
                 readable: Vec::new(),
                 sealed: Vec::new(),
                 view: inner.view,
+                started,
+                epoch: inner.history.epoch(lu),
             };
             let blocks = &mut inner.models[lu];
             match operation {
@@ -63,13 +97,11 @@ impl World {
                     op.readable = blocks[first..first + count].iter().map(Block::readable).collect();
                 }
                 CLONE_GROUP_IO_FLUSH => op.sealed = blocks.iter().map(Block::seal).collect(),
-                _ => blocks[first..first + count].iter_mut().for_each(|block| block.begin(value)),
+                _ => op.blocks().for_each(|block| blocks[block].begin(op.value_at(block))),
             }
             if operation != CLONE_GROUP_IO_READ && operation != CLONE_GROUP_IO_FLUSH {
                 if lu == 0 {
-                    inner.fracture_values[first..first + count]
-                        .iter_mut()
-                        .for_each(|values| values.push(value));
+                    op.blocks().for_each(|block| inner.fracture_values[block].push(op.value_at(block)));
                 }
                 for read in inner
                     .hosts
@@ -77,7 +109,7 @@ impl World {
                     .filter(|read| read.operation == CLONE_GROUP_IO_READ && read.lu == lu)
                 {
                     for block in first.max(read.first)..(first + count).min(read.first + read.count) {
-                        read.readable[block - read.first].push(value);
+                        read.readable[block - read.first].push(value_at(value, block));
                     }
                 }
             }
@@ -110,7 +142,7 @@ impl World {
         if no_violation(status) == CLONE_GROUP_PENDING {
             return (tag, None);
         }
-        self.inner.borrow_mut().host_done(tag, status);
+        self.host_over(tag, status);
         (tag, Some(status))
     }
 
@@ -149,7 +181,72 @@ impl World {
     }
 }
 
+impl World {
+    /// A request is over, one way or the other.
+    pub(super) fn host_over(&self, tag: u64, status: i32) {
+        self.check_completed_write(tag, status);
+        self.inner.borrow_mut().host_done(tag, status);
+    }
+}
+
 impl Inner {
+    /// What the last write that was submitted wrote to the block.
+    pub fn last_value(&self, block: usize) -> u64 {
+        value_at(self.next_value, block)
+    }
+
+    /// A write becomes part of the history of each of its blocks.
+    pub(super) fn record_write(&mut self, op: &HostOp, end: u64, certain: bool) {
+        for block in op.blocks() {
+            let (value, model) = (op.value_at(block), &self.models[op.lu][block]);
+            let done = Op { certain, ..Op::write(value, op.started, end) };
+            self.history.record(op.lu, block, done, || model.settled());
+        }
+    }
+
+    /// The histories of the LU end here. Writes that are under way may have happened already.
+    pub(super) fn end_histories(&mut self, lu: usize) {
+        let hosts = std::mem::take(&mut self.hosts);
+        for op in hosts.values().filter(|op| op.lu == lu && op.changes_blocks()) {
+            self.record_write(op, u64::MAX, false);
+        }
+        self.hosts = hosts;
+        self.history.end(lu);
+    }
+
+    fn record_read(&mut self, op: &HostOp, end: u64) {
+        for (block, &value) in op.blocks().zip(&op.payload) {
+            let model = &self.models[op.lu][block];
+            self.history.record(op.lu, block, Op::read(value, op.started, end), || model.settled());
+        }
+    }
+
+    fn record(&mut self, op: &HostOp, status: i32) {
+        let end = self.history.tick();
+        // A loss came between: the new history knows what it left, and this one may be part of it, or not.
+        let whole = op.epoch == self.history.epoch(op.lu);
+        match op.operation {
+            CLONE_GROUP_IO_FLUSH => {}
+            CLONE_GROUP_IO_READ if whole && status == CLONE_GROUP_OK && self.is_served(op.lu) => {
+                self.record_read(op, end);
+                for (block, &value) in op.blocks().zip(&op.payload) {
+                    self.models[op.lu][block].see(value);
+                }
+            }
+            CLONE_GROUP_IO_READ => {}
+            _ if is_refusal(status) => {}
+            operation => {
+                let certain = whole && status == CLONE_GROUP_OK && operation != CLONE_GROUP_IO_DISCARD;
+                self.record_write(op, end, certain);
+            }
+        }
+    }
+
+    /// Whether what hosts read of the LU means anything.
+    fn is_served(&self, lu: usize) -> bool {
+        lu == 0 || self.usable[lu] && lu != self.reversing
+    }
+
     /// A request is over: does the model agree?
     pub(super) fn host_done(&mut self, tag: u64, status: i32) {
         trace(|| format!("done   {tag} status {status}"));
@@ -160,56 +257,47 @@ impl Inner {
         if op.operation == CLONE_GROUP_IO_FLUSH {
             self.flushes.push((tag, status));
         }
+        self.note(DONE, [tag, i64::from(status) as u64]);
+        self.note(DONE, op.payload.iter().copied());
+        self.record(&op, status);
         self.statuses.push((tag, status));
         if status < CLONE_GROUP_OK {
             self.failed.push(tag);
         }
         let durable = op.fua || self.profile.host_durable || !self.profile.volatile;
-        let blocks = op.first..op.first + op.count;
+        let models = &mut self.models[op.lu];
         match op.operation {
             CLONE_GROUP_IO_READ if status == CLONE_GROUP_OK => self.check_read(&op),
             CLONE_GROUP_IO_READ => assert!(self.excused(status), "a read failed with {status}"),
             CLONE_GROUP_IO_FLUSH if status == CLONE_GROUP_OK => {
-                for (block, &sealed) in self.models[op.lu].iter_mut().zip(&op.sealed) {
+                for (block, &sealed) in models.iter_mut().zip(&op.sealed) {
                     if op.view == self.view || op.lu != 0 {
                         block.flush(sealed);
                     }
                 }
             }
             CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
-            _ if status == CLONE_GROUP_ERR_SOURCE_INVALID => {
-                self.models[op.lu][blocks].iter_mut().for_each(|block| block.refuse(op.value));
-            }
-            CLONE_GROUP_IO_DISCARD => self.models[op.lu][blocks].iter_mut().for_each(|block| block.fail(0)),
+            _ if is_refusal(status) => op.blocks().for_each(|at| models[at].refuse(op.value_at(at))),
+            CLONE_GROUP_IO_DISCARD => op.blocks().for_each(|at| models[at].fail(0)),
             _ if status == CLONE_GROUP_OK => {
-                self.models[op.lu][blocks].iter_mut().for_each(|block| block.acknowledge(op.value, durable));
+                op.blocks().for_each(|at| models[at].acknowledge(op.value_at(at), durable));
             }
             _ => {
+                op.blocks().for_each(|at| models[at].fail(op.value_at(at)));
                 assert!(self.excused(status), "a write failed with {status}");
-                self.models[op.lu][blocks].iter_mut().for_each(|block| block.fail(op.value));
             }
         }
     }
 
     /// Whether a request may fail so.
     fn excused(&self, status: i32) -> bool {
-        let refused = [
-            CLONE_GROUP_ERR_BUSY,
-            CLONE_GROUP_ERR_STATE,
-            CLONE_GROUP_ERR_PROTECTED,
-            CLONE_GROUP_ERR_CANCELED,
-            CLONE_GROUP_ERR_NO_LU,
-            CLONE_GROUP_ERR_NOT_SUPPORTED,
-            CLONE_GROUP_ERR_SOURCE_INVALID,
-            CLONE_GROUP_ERR_PREPARED,
-        ];
-        refused.contains(&status)
+        is_refusal(status)
             || self.fault_seen && status == -5
             || self.metadata_fault_seen && matches!(status, -5 | CLONE_GROUP_ERR_METADATA_FAILED)
     }
 
     fn check_read(&self, op: &HostOp) {
-        if op.lu != 0 && (!self.usable[op.lu] || op.lu == self.reversing) {
+        if !self.is_served(op.lu) {
             // Held until a Reverse Synchronization began: hosts of the Source write this Clone now.
             return;
         }
@@ -223,4 +311,19 @@ impl Inner {
             );
         }
     }
+}
+
+/// Nothing of the request went out: it was refused at once, or while it waited (R83).
+fn is_refusal(status: i32) -> bool {
+    let refused = [
+        CLONE_GROUP_ERR_BUSY,
+        CLONE_GROUP_ERR_STATE,
+        CLONE_GROUP_ERR_PROTECTED,
+        CLONE_GROUP_ERR_CANCELED,
+        CLONE_GROUP_ERR_NO_LU,
+        CLONE_GROUP_ERR_NOT_SUPPORTED,
+        CLONE_GROUP_ERR_SOURCE_INVALID,
+        CLONE_GROUP_ERR_PREPARED,
+    ];
+    refused.contains(&status)
 }

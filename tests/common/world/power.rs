@@ -6,8 +6,9 @@ use ::clone_group::ffi::types::*;
 
 use super::super::device::Fate;
 use super::super::model::Block;
-use super::World;
+use super::digest::POWER;
 use super::trace::trace;
+use super::{Inner, World};
 
 impl World {
     pub fn power_is_off(&self) -> bool {
@@ -50,6 +51,9 @@ impl World {
             .collect();
         inner.area.lose_power(&open, fate);
         trace(|| "power is lost".to_string());
+        inner.note(POWER, []);
+        inner.tally.power_losses += 1;
+        inner.lose_histories();
         inner.held.clear();
         inner.hosts.clear();
         inner.operations_done.clear();
@@ -64,21 +68,25 @@ impl World {
         let blocks = self.inner.borrow().profile.blocks;
         let chunk = 5;
         for first in (0..blocks).step_by(chunk) {
-            let count = chunk.min(blocks - first);
-            let once = self.read_now(lu, first, count).expect("a read after Recovery");
-            let twice = self.read_now(lu, first, count).expect("a read after Recovery");
-            assert_eq!(once, twice, "LU {lu} blocks {first}+{count} change without a write (R59)");
-            let inner = &mut *self.inner.borrow_mut();
-            for (number, &value) in once.iter().enumerate() {
-                let block = &mut inner.models[lu][first + number];
-                let legal = block.legal_after_loss();
-                assert!(
-                    legal.contains(&value),
-                    "LU {lu} block {} holds {value:#x} after a power loss, legal are {legal:x?}",
-                    first + number
-                );
-                *block = Block::holding(vec![value]);
-            }
+            self.check_after_loss(lu, first, chunk.min(blocks - first));
+        }
+    }
+
+    /// The same of some blocks.
+    pub fn check_after_loss(&self, lu: usize, first: usize, count: usize) {
+        let once = self.read_now(lu, first, count).expect("a read after Recovery");
+        let twice = self.read_now(lu, first, count).expect("a read after Recovery");
+        assert_eq!(once, twice, "LU {lu} blocks {first}+{count} change without a write (R59)");
+        let inner = &mut *self.inner.borrow_mut();
+        for (number, &value) in once.iter().enumerate() {
+            let block = &mut inner.models[lu][first + number];
+            let legal = block.legal_after_loss();
+            assert!(
+                legal.contains(&value),
+                "LU {lu} block {} holds {value:#x} after a power loss, legal are {legal:x?}",
+                first + number
+            );
+            *block = Block::holding(vec![value]);
         }
     }
 
@@ -105,5 +113,16 @@ impl World {
             (_, lu) => inner.restore_began(lu as usize, info.restore_generation),
         }
         inner.follow_validity(&info);
+    }
+}
+
+impl Inner {
+    /// What hosts were doing may have happened or not, and what they saw up to now is checked. What the blocks hold
+    /// from now on is one legal value each.
+    fn lose_histories(&mut self) {
+        (0..self.devices.len()).for_each(|lu| self.end_histories(lu));
+        self.models.iter_mut().flatten().for_each(Block::lose_power);
+        self.cut = None;
+        self.protected.1.fill(false);
     }
 }

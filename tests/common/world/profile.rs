@@ -4,6 +4,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::super::device::{BLOCK_BYTES, UNIT_BYTES};
+use super::habits::Habits;
 
 /// What a simulation is made of.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +58,7 @@ impl Profile {
     };
 }
 
-pub(super) fn config(profile: &Profile) -> clone_group_config {
+pub(super) fn config(profile: &Profile, habits: &Habits) -> clone_group_config {
     // SAFETY: a struct of integers, filled by the library.
     let mut config: clone_group_config = unsafe { std::mem::zeroed() };
     // SAFETY: a valid place of the right size.
@@ -66,13 +67,13 @@ pub(super) fn config(profile: &Profile) -> clone_group_config {
     config.block_bytes = BLOCK_BYTES as u32;
     config.extent_blocks = profile.extent_blocks as u32;
     config.clones_max = profile.clones as u32;
-    config.requests_max = 16;
+    config.requests_max = habits.requests_max;
     config.copies_max = profile.copies;
     config.copy_buffer_bytes = profile.copy_blocks * BLOCK_BYTES as u32;
     config.buffer_align_bytes = 8;
     config.persist_unit_bytes = UNIT_BYTES as u32;
     config.page_bytes = UNIT_BYTES as u32;
-    config.page_writes_max = 2;
+    config.page_writes_max = habits.page_writes_max;
     config.intent_extents_max = profile.intents;
     config.flags = if profile.host_durable { CLONE_GROUP_CONFIG_HOST_DURABLE } else { 0 }
         | if profile.redirect { CLONE_GROUP_CONFIG_REDIRECT_READS } else { 0 }

@@ -4,7 +4,9 @@ use ::clone_group::ffi::types::*;
 
 /// With CLONE_GROUP_TRACE set, a replay tells what happens.
 pub fn trace(line: impl FnOnce() -> String) {
-    if std::env::var_os("CLONE_GROUP_TRACE").is_some() {
+    static WANTED: std::sync::LazyLock<bool> =
+        std::sync::LazyLock::new(|| std::env::var_os("CLONE_GROUP_TRACE").is_some());
+    if *WANTED {
         println!("{}", line());
     }
 }

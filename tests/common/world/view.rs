@@ -30,7 +30,10 @@ impl Inner {
         match state {
             CLONE_GROUP_CLONE_FRACTURED if !self.usable[lu] => self.adopt(lu),
             CLONE_GROUP_CLONE_FRACTURED | CLONE_GROUP_CLONE_RESTORING => {}
-            _ => self.usable[lu] = false,
+            _ => {
+                self.usable[lu] = false;
+                self.end_histories(lu);
+            }
         }
     }
 
@@ -44,6 +47,8 @@ impl Inner {
                 "fractured LU {lu} block {block} holds {value:#x}, legal {legal:x?} (R55)"
             );
         }
+        self.record_cut(&content);
+        self.end_histories(lu);
         self.models[lu] = content.iter().map(|&value| Block::holding(vec![value])).collect();
         self.usable[lu] = true;
     }
@@ -51,6 +56,14 @@ impl Inner {
     /// A fracture, or a restore that brings one about, is asked for.
     pub fn note_fracture(&mut self) {
         self.fracture_values = self.models[0].iter().map(Block::readable).collect();
+        self.cut = Some((self.history.tick(), self.history.epoch(0)));
+    }
+
+    /// What a Fracture found is what a host might have read, some time since it was asked for (R55).
+    fn record_cut(&mut self, content: &[u64]) {
+        let Some((start, _)) = self.cut.filter(|&(_, epoch)| epoch == self.history.epoch(0)) else { return };
+        let end = self.history.tick();
+        self.history.record_if_touched(0, content, start, end);
     }
 
     /// The Source may have become invalid, or have been accepted.
@@ -80,6 +93,7 @@ impl Inner {
             );
         }
         self.view += 1;
+        self.end_histories(0);
         self.models[0] = self.devices[0].now.iter().map(|&value| Block::holding(vec![value])).collect();
         self.mixture.iter_mut().for_each(Vec::clear);
         self.view_reversing = false;
@@ -97,12 +111,14 @@ impl Inner {
         self.view_content.clone_from(&content);
         self.view_reversing |= self.reversing == lu;
         self.view += 1;
+        self.end_histories(0);
         self.models[0] = content.iter().map(|&value| Block::holding(vec![value])).collect();
         // Requests that were held across the start see the new view as well.
         let view = self.view;
         let models = &mut self.models;
         for op in self.hosts.values_mut().filter(|op| op.lu == 0) {
             op.view = view;
+            op.epoch = self.history.epoch(0);
             let blocks = op.first..op.first + op.count;
             match op.operation {
                 CLONE_GROUP_IO_READ => {
@@ -111,7 +127,10 @@ impl Inner {
                     }
                 }
                 CLONE_GROUP_IO_FLUSH => op.sealed = models[0].iter().map(Block::seal).collect(),
-                _ => models[0][blocks].iter_mut().for_each(|block| block.begin(op.value)),
+                _ => models[0][blocks]
+                    .iter_mut()
+                    .zip(op.first..)
+                    .for_each(|(block, at)| block.begin(op.value_at(at))),
             }
         }
         self.restoring = (self.reversing != lu).then_some((lu, content, generation));

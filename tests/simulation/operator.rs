@@ -1,0 +1,142 @@
+//! The operator: asks for what makes sense in the present state, or for anything.
+
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::types::*;
+
+use crate::common::draw::{is_invalid, weighted};
+use crate::common::world::World;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    Add(u32),
+    Remove(u32),
+    Synchronize(u32),
+    Fracture(u32),
+    Restore(u32),
+    Reverse(u32),
+    Pause,
+    Resume,
+    Cancel(u32),
+    Retarget(u32),
+    Accept,
+    Verify(u32, bool),
+    StopVerify,
+    Repair,
+}
+
+impl Step {
+    /// What it may do to a Clone looks like a Fracture.
+    fn fractures(self) -> bool {
+        matches!(
+            self,
+            Step::Fracture(_) | Step::Restore(_) | Step::Reverse(_) | Step::Cancel(_) | Step::Retarget(_)
+        )
+    }
+
+    fn call(self, group: *mut clone_group, tag: u64) -> i32 {
+        // SAFETY: the world passes a live group.
+        unsafe {
+            match self {
+                Step::Add(lu) => clone_group_clone_add(group, lu, tag),
+                Step::Remove(lu) => clone_group_clone_remove(group, lu, tag),
+                Step::Synchronize(lu) => clone_group_synchronize(group, lu, tag),
+                Step::Fracture(lu) => clone_group_fracture(group, lu, std::ptr::null(), 0, tag),
+                Step::Restore(lu) => clone_group_protected_restore(group, lu, tag),
+                Step::Reverse(lu) => clone_group_reverse_synchronize(group, lu, tag),
+                Step::Pause => clone_group_pause(group, tag),
+                Step::Resume => clone_group_resume(group, tag),
+                Step::Cancel(lu) => clone_group_cancel(group, lu, tag),
+                Step::Retarget(lu) => clone_group_retarget(group, lu, tag),
+                Step::Accept => clone_group_source_accept(group, tag),
+                Step::Verify(lu, mark) => {
+                    let flags = if mark { CLONE_GROUP_VERIFY_MARK } else { 0 };
+                    clone_group_verify(group, lu, flags, tag)
+                }
+                Step::StopVerify => clone_group_verify_stop(group, tag),
+                Step::Repair => clone_group_metadata_repair(group, tag),
+            }
+        }
+    }
+
+    /// Asks for it; its tag, or why it is refused.
+    pub fn ask(self, world: &World) -> Result<u64, i32> {
+        if self.fractures() {
+            world.inner.borrow_mut().note_fracture();
+        }
+        world.operation(|group, tag| self.call(group, tag))
+    }
+
+    /// Asks for it and waits.
+    pub fn run(self, world: &World) -> i32 {
+        if self.fractures() {
+            world.inner.borrow_mut().note_fracture();
+        }
+        world.run_operation(|group, tag| self.call(group, tag))
+    }
+}
+
+/// Draws a step, by the weights of `Swarm::operator`.
+pub fn draw(world: &World, weights: &[u32; 5], rng: &mut fastrand::Rng) -> Step {
+    let clones = world.inner.borrow().profile.clones as u32;
+    let lu = rng.u32(1..=clones);
+    match weighted(weights, rng) {
+        0 => next(world, lu, rng),
+        1 => leave(world, lu, rng).unwrap_or_else(|| next(world, lu, rng)),
+        2 => anything(lu, rng),
+        3 if rng.usize(..5) == 0 => Step::StopVerify,
+        3 => Step::Verify(lu, rng.bool()),
+        _ if rng.bool() => Step::Pause,
+        _ => Step::Resume,
+    }
+}
+
+/// What comes next for this Clone.
+fn next(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
+    let conditions = world.info().conditions;
+    if conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0 && rng.bool() {
+        return Step::Repair;
+    }
+    if is_invalid(world) && rng.usize(..3) == 0 {
+        return Step::Accept;
+    }
+    match world.clone_info(lu as usize).state {
+        CLONE_GROUP_CLONE_ABSENT => Step::Add(lu),
+        CLONE_GROUP_CLONE_OUT_OF_SYNC => Step::Synchronize(lu),
+        CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu),
+        CLONE_GROUP_CLONE_FRACTURED => match rng.usize(..8) {
+            0..=3 => Step::Restore(lu),
+            4..=5 => Step::Reverse(lu),
+            6 => Step::Synchronize(lu),
+            _ => Step::Remove(lu),
+        },
+        _ => Step::Resume,
+    }
+}
+
+/// A way out of what is going on.
+fn leave(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Option<Step> {
+    let info = world.info();
+    let onto_source = info.restoring_lu.max(info.reversing_lu);
+    if onto_source != 0 {
+        return Some(if rng.bool() { Step::Cancel(onto_source) } else { Step::Retarget(lu) });
+    }
+    let synchronizing = world.clone_info(lu as usize).state == CLONE_GROUP_CLONE_SYNCHRONIZING;
+    synchronizing.then_some(Step::Cancel(lu))
+}
+
+fn anything(lu: u32, rng: &mut fastrand::Rng) -> Step {
+    match rng.usize(..12) {
+        0 => Step::Add(lu),
+        1 => Step::Remove(lu),
+        2 => Step::Synchronize(lu),
+        3 => Step::Fracture(lu),
+        4 => Step::Restore(lu),
+        5 => Step::Reverse(lu),
+        6 => Step::Cancel(lu),
+        7 => Step::Retarget(lu),
+        8 => Step::Accept,
+        9 => Step::Repair,
+        10 => Step::Resume,
+        _ => Step::Pause,
+    }
+}
