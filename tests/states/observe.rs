@@ -146,6 +146,12 @@ pub fn ios(world: &World, since: usize, asked: u32) -> Vec<String> {
 /// Asks for blocks of an LU, and waits.
 fn ask(place: &Place, operation: u32, lu: usize, payload: &mut [u64]) -> Result<(), String> {
     let group = place.world.group();
+    if !matches!(operation, CLONE_GROUP_IO_READ | CLONE_GROUP_IO_FLUSH) {
+        // The devices hold map pages against what hosts may see (I5).
+        let written = if operation == CLONE_GROUP_IO_WRITE { VALUE } else { 0 };
+        let models = &mut place.world.inner.borrow_mut().models[lu];
+        models[place.first..place.first + place.count].iter_mut().for_each(|block| block.begin(written));
+    }
     let (lu, first, count) = (lu as u32, place.first as u64, place.count as u64);
     let (payload, tag) = (payload.as_mut_ptr().cast(), TAG_OPERATION - 2);
     // SAFETY: a live group; the payload lives until the request is done, which is waited for.
