@@ -960,7 +960,8 @@ int32_t clone_group_format(struct clone_group *group,
 
 // Loads a group from the persistent area and resumes what was interrupted: a
 // restore goes on, with everything that hosts wrote (R57). Writes nothing before
-// it is done; a power loss during Recovery changes nothing (R58). A group whose
+// it is done, but a superblock if a map page is lost or a restore is given up; a
+// power loss during Recovery changes nothing (R58). A group whose
 // set was cut short comes up with CLONE_GROUP_CONDITION_PREPARED and serves no
 // hosts before clone_group_set_resolve().
 // `flags`: CLONE_GROUP_RECOVER_ABANDON_RESTORE.
@@ -971,8 +972,9 @@ int32_t clone_group_format(struct clone_group *group,
 // CLONE_GROUP_ERR_METADATA_MISSING, _DAMAGED, _FOREIGN, _GEOMETRY, _VERSION
 // (also: what is under way needs a part that this firmware build left out),
 // CLONE_GROUP_ERR_IDENTITY, CLONE_GROUP_ERR_NO_LU (a member is not attached),
-// CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`; after any of
-// these one may try again. Or at once as clone_group_format().
+// CLONE_GROUP_ERR_RESTORE_MAP_LOST, or a status of `persist_read`, or of
+// `persist_write` or `persist_flush`, which leaves that superblock written or not;
+// after any of these one may try again. Or at once as clone_group_format().
 int32_t clone_group_recover(struct clone_group *group,
                             uint32_t flags,
                             uint64_t tag);

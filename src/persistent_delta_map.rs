@@ -35,6 +35,8 @@ pub struct Page {
     pub sequence: u64,
     /// The copy that was written last and is durable.
     pub newest: u8,
+    /// It was lost, and is not durable again: what its copies say is not to be trusted (N18).
+    distrusted: bool,
 }
 
 /// See the module.
@@ -53,6 +55,8 @@ pub struct PersistentDeltaMap<'a> {
     pub(crate) later: ExtentMap<'a>,
     version: u64,
     flights: u32,
+    /// Pages that are distrusted: while there are any, superblocks say so (N18).
+    pub(crate) distrusted: u32,
     /// State epoch: moves when the state of a Clone changes, so that every `pass` bit is void at once.
     epoch: u32,
     layout: Layout,
@@ -82,6 +86,7 @@ impl<'a> PersistentDeltaMap<'a> {
             later: ExtentMap::default(),
             version: 0,
             flights: 0,
+            distrusted: 0,
             epoch: 1,
             layout,
             next_page: 0,
@@ -249,17 +254,30 @@ impl<'a> PersistentDeltaMap<'a> {
     }
 
     /// The write of a page is over. After a failure its content is unknown: the same copy is written
-    /// again, with a higher sequence number, and its changes count as not durable (R33).
-    pub fn end_write(&mut self, page: u64, durable: bool) {
+    /// again, with a higher sequence number, and its changes count as not durable (R33). Returns whether no page is
+    /// distrusted any more, which a superblock should say.
+    pub fn end_write(&mut self, page: u64, durable: bool) -> bool {
         self.flights = self.flights.saturating_sub(1);
         let slot = &mut self.pages[page];
         let since = core::mem::take(&mut slot.flight_since);
         if durable || !kept!(R33Page) {
             slot.newest ^= 1;
+            if core::mem::take(&mut slot.distrusted) {
+                self.distrusted = self.distrusted.saturating_sub(1);
+                return self.distrusted == 0;
+            }
         } else {
             slot.dirty_since = since;
             self.dirty.set(Extent(page));
         }
+        false
+    }
+
+    /// A page that was lost must be written, and what its copies say is not to be trusted until it is durable (N18).
+    pub fn distrust_page(&mut self, page: u64) {
+        self.pages[page].distrusted = true;
+        self.distrusted = self.distrusted.saturating_add(1);
+        self.mark_page(page);
     }
 
     /// What is known of a page.
@@ -272,6 +290,8 @@ impl<'a> PersistentDeltaMap<'a> {
     pub fn set_page(&mut self, page: u64, newest: u8, sequence: u64) {
         self.dirty.clear(Extent(page));
         self.later.clear(Extent(page));
+        // Where a restore is given up, pages are loaded twice.
+        self.distrusted = self.distrusted.saturating_sub(u32::from(self.pages[page].distrusted));
         self.pages[page] = Page { newest, sequence, ..Page::default() };
     }
 

@@ -1,6 +1,7 @@
 #![forbid(unsafe_code)]
-//! Recovery: loads the superblock and the maps, and lets an interrupted restore resume. It writes nothing
-//! (but to give a restore up), so that it may be interrupted and begun again at any point (R57, R58).
+//! Recovery: loads the superblock and the maps, and lets an interrupted restore resume. It writes no page, and one
+//! superblock only where it gives a restore up or a page is lost, so that it may be interrupted and begun again at any
+//! point (R57, R58).
 //!
 //! What it makes of the maps: D of every Clone is G. In a restore, P counts if its page is of this restore
 //! (R9), and takes its extents out of D of the Clone that is restored from (R7). A Clone that was never
@@ -23,8 +24,10 @@ use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
 use crate::transition::{Change, SLICE_EXTENTS};
 
-/// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far.
+/// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far. And
+/// each time by as much for every superblock, as this may not be the first time (N19).
 const UNREAD_SEQUENCE: u64 = 1 << 48;
+const UNREAD_STEP_SHIFT: u32 = 32;
 
 /// A page that is being loaded.
 #[derive(Clone, Copy, Default)]
@@ -48,7 +51,8 @@ impl Group<'_> {
             // A power loss between the two writes of a change left one slot behind: bring it up to date soon, or
             // damage of the newest one would take the group back in time (R31).
             let other = start.slots.get(usize::from(slot ^ 1)).copied().unwrap_or_default();
-            self.record_due = kept!(N5) && (!matches!(other, Slot::Valid(_)) || self.slots_differ(buffers));
+            self.record_due = kept!(N5) && (!matches!(other, Slot::Valid(_)) || self.slots_differ(buffers))
+                || self.record.pages_distrusted;
             Ok(())
         });
         match result {
@@ -218,6 +222,7 @@ impl Group<'_> {
         let layout = *self.persistent.layout();
         let page_bytes = index(layout.page_bytes());
         let mut newest: Option<(u8, PageHeader)> = None;
+        let mut whole = true;
         for copy in 0..2_u8 {
             let image = buffers.get(lane_buffer(number, copy)).get(..page_bytes).unwrap_or_default();
             let readable = lane.statuses.get(usize::from(copy)) == Some(&error::OK);
@@ -225,6 +230,7 @@ impl Group<'_> {
                 map_page::decode(image, self.config.columns(), layout.page_extents()).filter(|header| {
                     readable && header.group_id == self.config.group_id && header.page == lane.page
                 });
+            whole &= header.is_some();
             if let Some(header) = header
                 && newest.is_none_or(|(_, newer)| (header.sequence > newer.sequence) == kept!(R30Newest))
             {
@@ -232,8 +238,10 @@ impl Group<'_> {
             }
         }
         let unreadable = lane.statuses.iter().any(|&status| status != error::OK);
-        let Some((copy, header)) = newest.filter(|_| !unreadable || !kept!(R30Unreadable)) else {
-            // A copy that cannot be read may be the newer one, with bits that the other one lacks.
+        let trusted = !unreadable && (whole || !self.record.pages_distrusted);
+        let Some((copy, header)) = newest.filter(|_| trusted || !kept!(R30Unreadable)) else {
+            // A copy that cannot be read may be the newer one, with bits that the other one lacks. One that is damaged may
+            // have been, where the write tore that was to replace it (N18).
             return self.page_damaged(lane.page, newest);
         };
         if header.restore_generation > self.record.restore_generation && kept!(R30Generation) {
@@ -286,10 +294,11 @@ impl Group<'_> {
         }
         // What memory says must be written, or the next Recovery could take the bits back. That write must be newer
         // than whatever lies there unread, and spare the copy that can be read.
-        let (copy, sequence) = older.map_or((0, UNREAD_SEQUENCE), |(copy, header)| (copy, header.sequence));
+        let unread = UNREAD_SEQUENCE.wrapping_add(self.writer.sequence << UNREAD_STEP_SHIFT);
+        let (copy, sequence) = older.map_or((0, unread), |(copy, header)| (copy, header.sequence));
         self.persistent.set_page(page, copy, sequence.saturating_add(1));
         if kept!(N6) {
-            self.persistent.mark_page(page);
+            self.persistent.distrust_page(page);
         }
         self.raise(Event { kind: EventKind::PageDamaged, value: page, ..Event::default() });
         Ok(())
@@ -358,7 +367,10 @@ impl Group<'_> {
             self.begin_copy_progress(lu);
         }
         self.tell_prepared();
-        if start.abandoning {
+        // Before a lost page is written (N18): a write that tears takes the copy that could not be read, and leaves one that
+        // may be older.
+        if start.abandoning || self.persistent.distrusted > 0 {
+            self.record_due = false;
             start.stage = StartStage::Committing;
             self.begin_commit(Change::Record, buffers);
         } else {

@@ -23,6 +23,7 @@ const FLAG_SOURCE_INVALID: u32 = 0x2;
 /// Incompatible feature: one column for each Clone.
 const FEATURE_MAP_PER_CLONE: u32 = 0x1;
 const FLAG_PREPARED: u32 = 0x4;
+const FLAG_PAGES_DISTRUSTED: u32 = 0x8;
 const RECORD_FULL: u32 = 0x1;
 const RECORD_FAILED: u32 = 0x2;
 const RECORD_PREPARED_FRACTURE: u32 = 0x4;
@@ -49,6 +50,8 @@ pub struct GroupRecord {
     pub set_id: u64,
     /// Prepared: the outcome of the set is not known.
     pub prepared: bool,
+    /// Pages that were lost are being written again: one with a single valid copy is lost, too (N18).
+    pub pages_distrusted: bool,
 }
 
 /// Bytes of a superblock for so many Clones.
@@ -81,7 +84,8 @@ pub fn encode(
     writer.u32(
         flag(group.paused, FLAG_PAUSED)
             | flag(group.source_invalid, FLAG_SOURCE_INVALID)
-            | flag(group.prepared, FLAG_PREPARED),
+            | flag(group.prepared, FLAG_PREPARED)
+            | flag(group.pages_distrusted, FLAG_PAGES_DISTRUSTED),
     );
     writer.u64(config.geometry.lu_blocks());
     writer.u32(config.geometry.block_bytes());
@@ -217,6 +221,7 @@ fn decode_header(image: &[u8], config: &Config) -> Option<Result<GroupRecord, Er
         source_identity: reader.bytes16()?,
         set_id,
         prepared: flags & FLAG_PREPARED != 0,
+        pages_distrusted: flags & FLAG_PAGES_DISTRUSTED != 0,
     }))
 }
 

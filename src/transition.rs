@@ -470,7 +470,7 @@ impl Group<'_> {
 
     /// The record of the group after the change.
     pub(crate) fn group_after(&self, change: Change) -> GroupRecord {
-        let now = self.record;
+        let now = GroupRecord { pages_distrusted: self.persistent.distrusted > 0, ..self.record };
         let after = match change {
             Change::StartRestore(lu) => GroupRecord {
                 restoring: lu,

@@ -343,6 +343,57 @@ fn a_lost_page_without_a_restore_is_all_ones() {
     assert!(world.map(CLONE_GROUP_MAP_PERSISTENT_DELTA, 0).iter().all(|&set| set));
 }
 
+/// While pages are distrusted, a page with one damaged copy is lost like one with two (N18): ones without a restore, a
+/// refusal with one. The flag goes when nothing is lost any more, and a prepared group stays prepared.
+#[test]
+fn pages_that_are_distrusted() {
+    let flagged = |bytes: &[u8]| with_superblocks(bytes, |image| image[52] |= 8);
+    // The copy that would not count anyway.
+    let damaged = |mut bytes: Vec<u8>| {
+        let sequence = |slot: usize| {
+            let at = slot * REGION_BYTES + SUPERBLOCK_BYTES + 32;
+            u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+        };
+        let older = usize::from(sequence(1) < sequence(0));
+        bytes[older * REGION_BYTES + SUPERBLOCK_BYTES + 70] ^= 1;
+        bytes
+    };
+    let flags = |world: &World| [0, REGION_BYTES].map(|slot| area(world)[slot + 52] & 8);
+
+    let mut world = restorable();
+    let good = area(&world);
+    let (deltas, all) = (world.map(CLONE_GROUP_MAP_DELTA, 1), vec![true; 10]);
+    for (image, expected) in
+        [(flagged(&good), &deltas), (damaged(good.clone()), &deltas), (damaged(flagged(&good)), &all)]
+    {
+        assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK);
+        world.after_recovery();
+        assert_eq!(&world.map(CLONE_GROUP_MAP_DELTA, 1), expected);
+        world.settle();
+        assert_eq!(flags(&world), [0; 2]);
+    }
+    let mut world = restoring();
+    let image = damaged(flagged(&area(&world)));
+    assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_ERR_RESTORE_MAP_LOST);
+    assert!(area(&world) == image);
+    for restore in [false, true] {
+        for commit in [0, 1] {
+            let mut world = prepared(restore);
+            let image = damaged(flagged(&area(&world)));
+            assert_eq!(recover(&mut world, &image, 0), CLONE_GROUP_OK);
+            assert_eq!(world.info().conditions, CLONE_GROUP_CONDITION_PREPARED);
+            // SAFETY: a live group.
+            operate(&world, |group, tag| unsafe { clone_group_set_resolve(group, commit, tag) });
+            assert_eq!(flags(&world), [0; 2]);
+            let fractured = [CLONE_GROUP_CLONE_SYNCHRONIZED, CLONE_GROUP_CLONE_FRACTURED][commit as usize];
+            if !restore || commit == 1 {
+                assert_eq!(world.clone_info(2).state, fractured);
+            }
+            assert_eq!(world.info().restoring_lu, u32::from(restore && commit == 1));
+        }
+    }
+}
+
 /// A format does not wipe out a group by mistake, and does when it is told to (R74).
 #[test]
 fn format_asks_first() {

@@ -50,7 +50,7 @@ fn model_of_the_superblock() {
     checker::prove::<superblock::Superblock>();
 }
 
-/// The copies of a page: R1, R26-R28, R30, R33, N6, N18.
+/// The copies of a page: R1, R26-R28, R30, R33, N6, N18, N19.
 #[test]
 fn model_of_a_page() {
     checker::prove::<pages::Pages>();
