@@ -266,6 +266,8 @@ class Disk:
     def __enter__(self):
         open(self.file, "w").close()
         pid = self.file + ".pid"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(pid)  # of the last one
         self.fuse = subprocess.Popen(["nbdfuse", "-C", "4", "-P", pid, self.file,
                                       self.array.uri(self.export)], stdin=subprocess.DEVNULL)
         wait_until(lambda: self.fuse.poll() is None and os.path.exists(pid) and os.path.getsize(pid),
