@@ -30,6 +30,17 @@ const char *clone_state_name(uint32_t state)
     return state < sizeof NAMES / sizeof *NAMES ? NAMES[state] : "Unknown";
 }
 
+// The library speaks to programmers, and of its persistent area only.
+const char *status_text(int32_t status)
+{
+    switch (status) {
+    case CLONE_GROUP_ERR_NO_SPACE: return "the file system of the array is full";
+    case CLONE_GROUP_ERR_STATE: return "the present state does not allow it";
+    case CLONE_GROUP_ERR_BUSY: return "another operation runs: try again";
+    default: return clone_group_status_text(status);
+    }
+}
+
 const char *lu_name(uint32_t lu, char name[16])
 {
     if (lu == CLONE_GROUP_LU_NONE)
@@ -94,6 +105,18 @@ static int check_is_empty(struct array *array)
     return -1;
 }
 
+// A file that was not there was made by opening it.
+static int check_metadata(struct array *array)
+{
+    struct stat found;
+
+    if (fstat(array->metadata.file, &found) == 0 && found.st_size > 0)
+        return 0;
+    log_error("'%s/metadata' is missing or empty: bring it back; without it nobody knows what of"
+              " the Source and the Clones is valid", array->settings.folder);
+    return -1;
+}
+
 // Finds out whether the files have to be made. Returns -1 after log_error().
 static int settle(struct array *array, bool *make)
 {
@@ -105,7 +128,7 @@ static int settle(struct array *array, bool *make)
         return -1;
     settings_default(settings);
     if (!*make)
-        return 0;
+        return check_metadata(array);
     if (getrandom(settings->group_id, sizeof settings->group_id, 0) != GROUP_ID_BYTES) {
         log_error("no random numbers for the id of the group: %s", strerror(errno));
         return -1;
@@ -131,7 +154,7 @@ static int open_lus(struct array *array, bool make)
 
 static int refused(const char *what, int32_t status)
 {
-    log_error("%s: %s (%s)", what, clone_group_status_text(status),
+    log_error("%s: %s (%s)", what, status_text(status),
               clone_group_status_name(status));
     return -1;
 }

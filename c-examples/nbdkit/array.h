@@ -64,6 +64,9 @@ int array_set_rate(struct array *array, struct rate rate);
 // The copy of or from a Clone, extent by extent, in `cells` cells. See picture.h.
 int32_t array_picture(struct array *array, uint32_t lu, struct cell *cells, uint32_t count);
 
+// What a status means to those who use the array: see clone_group_status_text().
+const char *status_text(int32_t status);
+
 // The name of a state of a Clone, and of an LU.
 const char *clone_state_name(uint32_t state);
 const char *lu_name(uint32_t lu, char name[16]);

@@ -112,7 +112,7 @@ static json_t *outcome(int32_t status)
         return json_pack("{sb}", "ok", 1);
     return json_pack("{sb ss si ss ss}", "ok", 0, "kind", kind_of(status), "status", (int)status,
                      "name", clone_group_status_name(status),
-                     "text", clone_group_status_text(status));
+                     "text", status_text(status));
 }
 
 // ----------------------------------------------------------- the arguments
@@ -170,6 +170,7 @@ static json_t *operate(struct array *array, const struct operation *operation,
                        const json_t *command)
 {
     struct arguments arguments = {0};
+    json_t *answer;
 
     if (operation->needs_clone && !clone_of(array, command, &arguments.clone))
         return wrong_clone(array);
@@ -177,7 +178,11 @@ static json_t *operate(struct array *array, const struct operation *operation,
         return wrong("\"label\" must be a string of at most 64 bytes");
     if (json_is_true(json_object_get(command, "mark")))
         arguments.flags = CLONE_GROUP_VERIFY_MARK;
-    return outcome(array_operate(array, operation->begin, &arguments));
+    answer = outcome(array_operate(array, operation->begin, &arguments));
+    if (operation->needs_clone)
+        json_object_set_new(answer, "state",
+                            json_string(clone_state_name(array_clone(array, arguments.clone).state)));
+    return answer;
 }
 
 // ------------------------------------------------------------- the questions
@@ -191,10 +196,13 @@ static json_t *rate(struct array *array, const json_t *command)
     if (!number(command, "cap_bytes_per_s", 0, INT64_MAX / 16, &rate.cap_bytes_per_s)
         || !number(command, "minimum_bytes_per_s", 0, INT64_MAX / 16, &rate.minimum_bytes_per_s))
         return wrong("\"cap_bytes_per_s\" and \"minimum_bytes_per_s\" must be whole numbers");
+    // R69: a restore has to come to its end.
+    if (rate.cap_bytes_per_s != 0 && rate.cap_bytes_per_s < least)
+        return wrong("the cap must be at least 10 extents a second");
+    if (rate.cap_bytes_per_s != 0 && rate.minimum_bytes_per_s > rate.cap_bytes_per_s)
+        rate.minimum_bytes_per_s = rate.cap_bytes_per_s;
     if (rate.minimum_bytes_per_s < least)
-        rate.minimum_bytes_per_s = least; // R69: a restore has to come to its end
-    if (rate.cap_bytes_per_s != 0 && rate.cap_bytes_per_s < rate.minimum_bytes_per_s)
-        return wrong("the cap is below the minimum, which is at least 10 extents a second");
+        rate.minimum_bytes_per_s = least;
     if (json_object_size(command) > 1 && array_set_rate(array, rate) != 0)
         return json_pack("{sb ss ss}", "ok", 0, "kind", "failed",
                          "text", "the rate is set, but could not be kept for the next start");

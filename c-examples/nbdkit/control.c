@@ -220,7 +220,7 @@ static int listen_on(struct control *control, const char *path)
     bound = control->socket < 0
         ? -1 : bind(control->socket, (struct sockaddr *)&address, sizeof address);
     umask(mask);
-    if (bound != 0 || listen(control->socket, CONTROL_CLIENTS_MOST) != 0) {
+    if (bound != 0 || listen(control->socket, SOMAXCONN) != 0) {
         log_error("cannot listen on '%s': %s", path, strerror(errno));
         return -1;
     }

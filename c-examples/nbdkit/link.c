@@ -54,6 +54,11 @@ static void send_line(char *line)
     }
 }
 
+json_t *link_command(const char *name)
+{
+    return json_pack("{ss}", "command", name);
+}
+
 json_t *link_ask(json_t *command)
 {
     char *text = json_dumps(command, JSON_COMPACT);
@@ -81,11 +86,13 @@ int link_outcome(const json_t *answer)
     const char *kind = json_string_value(json_object_get(answer, "kind"));
     const char *text = json_string_value(json_object_get(answer, "text"));
     const char *name = json_string_value(json_object_get(answer, "name"));
+    const char *state = json_string_value(json_object_get(answer, "state"));
 
     if (json_is_true(json_object_get(answer, "ok")))
         return EXIT_DONE;
     kind = kind != NULL ? kind : "failed";
-    fprintf(stderr, "clonectl: %s: %s%s%s%s\n", kind, text != NULL ? text : "no reason given",
+    fprintf(stderr, "clonectl: %s: %s%s%s%s%s%s\n", kind, text != NULL ? text : "no reason given",
+            state != NULL ? "; the Clone is " : "", state != NULL ? state : "",
             name != NULL ? " (" : "", name != NULL ? name : "", name != NULL ? ")" : "");
     return strcmp(kind, "usage") == 0 ? EXIT_USAGE
         : strcmp(kind, "refused") == 0 ? EXIT_REFUSED : EXIT_FAILED;

@@ -16,6 +16,9 @@ enum {
 // Connects to the socket. Ends the process with EXIT_NO_ARRAY if that fails.
 void link_open(const char *path, int timeout_s);
 
+// A command without arguments.
+json_t *link_command(const char *name);
+
 // Sends a command, which it takes, and returns the answer. Ends the process with
 // EXIT_NO_ARRAY if none comes.
 json_t *link_ask(json_t *command);

@@ -14,12 +14,10 @@
 #include "array.h"
 #include "control.h"
 #include "log.h"
+#include "parameters.h"
 
-enum { THREADS = 8, MOST_BYTES = 32 << 20 };
+enum { MOST_BYTES = 32 << 20 };
 
-static struct settings settings = {.threads = THREADS};
-static char *folder;
-static char *control_path;
 static struct array *array;
 static struct control *control;
 
@@ -48,160 +46,16 @@ void log_note(const char *format, ...)
     va_end(arguments);
 }
 
-// ------------------------------------------------------------- the parameters
-
-static int take_bytes(const char *key, const char *value, int64_t least, int64_t most,
-                      int64_t *bytes)
-{
-    *bytes = nbdkit_parse_size(value);
-    if (*bytes >= least && *bytes <= most)
-        return 0;
-    if (*bytes >= 0)
-        nbdkit_error("%s must be from %" PRIi64 " to %" PRIi64 " bytes", key, least, most);
-    return -1;
-}
-
-static int take_power(const char *key, const char *value, int64_t least, int64_t most,
-                      uint32_t *bytes)
-{
-    int64_t wide;
-
-    if (take_bytes(key, value, least, most, &wide) != 0)
-        return -1;
-    if ((wide & (wide - 1)) != 0) {
-        nbdkit_error("%s must be a power of two", key);
-        return -1;
-    }
-    *bytes = (uint32_t)wide;
-    return 0;
-}
-
-static int take_rate(const char *key, const char *value, uint64_t *bytes)
-{
-    int64_t wide;
-
-    if (take_bytes(key, value, 0, INT64_MAX / 16, &wide) != 0)
-        return -1;
-    *bytes = (uint64_t)wide;
-    return 0;
-}
-
-static int take_size(const char *value)
-{
-    int64_t wide;
-
-    if (take_bytes("size", value, 65536, INT64_C(1) << 50, &wide) != 0)
-        return -1;
-    settings.lu_bytes = (uint64_t)wide;
-    return 0;
-}
-
-static int take_count(const char *key, const char *value, uint32_t most, uint32_t *count)
-{
-    if (nbdkit_parse_uint32_t(key, value, count) != 0)
-        return -1;
-    if (*count >= 1 && *count <= most)
-        return 0;
-    nbdkit_error("%s must be from 1 to %" PRIu32, key, most);
-    return -1;
-}
-
-static int take_flag(const char *value, bool *flag)
-{
-    int said = nbdkit_parse_bool(value);
-
-    *flag = said > 0;
-    return said < 0 ? -1 : 0;
-}
-
-static int take_direct(const char *value)
-{
-    bool on;
-
-    if (strcmp(value, "auto") == 0)
-        return 0;
-    if (take_flag(value, &on) != 0)
-        return -1;
-    settings.direct = on ? LU_DIRECT_ON : LU_DIRECT_OFF;
-    return 0;
-}
-
-static int take_path(const char *value, char **path)
-{
-    free(*path);
-    *path = nbdkit_absolute_path(value); // nbdkit goes to / when it goes into the background
-    return *path == NULL ? -1 : 0;
-}
-
-static int plugin_config(const char *key, const char *value)
-{
-    if (strcmp(key, "dir") == 0)
-        return take_path(value, &folder);
-    if (strcmp(key, "control") == 0)
-        return take_path(value, &control_path);
-    if (strcmp(key, "size") == 0)
-        return take_size(value);
-    if (strcmp(key, "clones") == 0)
-        return take_count(key, value, CLONES_MOST, &settings.clones);
-    if (strcmp(key, "block") == 0)
-        return take_power(key, value, 512, 65536, &settings.block_bytes);
-    if (strcmp(key, "extent") == 0)
-        return take_power(key, value, 512, 1 << 30, &settings.extent_bytes);
-    if (strcmp(key, "cap") == 0)
-        return take_rate(key, value, &settings.rate.cap_bytes_per_s);
-    if (strcmp(key, "minimum") == 0)
-        return take_rate(key, value, &settings.rate.minimum_bytes_per_s);
-    if (strcmp(key, "io-threads") == 0)
-        return take_count(key, value, 64, &settings.threads);
-    if (strcmp(key, "direct") == 0)
-        return take_direct(value);
-    if (strcmp(key, "preallocate") == 0)
-        return take_flag(value, &settings.preallocate);
-    if (strcmp(key, "skip-equal") == 0)
-        return take_flag(value, &settings.skip_equal);
-    if (strcmp(key, "redirect-reads") == 0)
-        return take_flag(value, &settings.redirect_reads);
-    nbdkit_error("unknown parameter '%s'", key);
-    return -1;
-}
-
-static int plugin_config_complete(void)
-{
-    if (folder == NULL) {
-        nbdkit_error("say where the array is: dir=DIR");
-        return -1;
-    }
-    settings.folder = folder;
-    if (control_path == NULL && asprintf(&control_path, "%s/control", folder) < 0)
-        control_path = NULL;
-    return control_path == NULL ? -1 : 0;
-}
-
-#define CONFIG_HELP                                                                       \
-    "dir=DIR              (required) folder of the array; made at the first start\n"      \
-    "size=SIZE            size of each LU, at the first start (default 1G)\n"             \
-    "clones=N             number of Clones, at the first start (2)\n"                     \
-    "block=SIZE           block size, at the first start (4096)\n"                        \
-    "extent=SIZE          extent size, at the first start (64k)\n"                        \
-    "preallocate=BOOL     LUs take their room at the first start (false)\n"               \
-    "cap=SIZE             background copies per second, at most; 0: no cap (0)\n"         \
-    "minimum=SIZE         the same while hosts are busy, at least (32M)\n"                \
-    "direct=BOOL|auto     O_DIRECT (auto: where the file system has it)\n"                \
-    "skip-equal=BOOL      copies write only what differs: thin LUs stay thin (false)\n"   \
-    "redirect-reads=BOOL  reads of what is not restored yet go to the Clone (false)\n"    \
-    "io-threads=N         threads for I/O (8)\n"                                          \
-    "control=PATH         the control socket (DIR/control)"
-
 // ------------------------------------------------------------ start and stop
 
 // Before nbdkit goes into the background: who starts the array sees what is wrong, and
 // may connect as soon as nbdkit has returned.
 static int plugin_get_ready(void)
 {
-    array = array_open(&settings);
+    array = array_open(parameters_settings());
     if (array == NULL)
         return -1;
-    control = control_open(array, control_path);
+    control = control_open(array, parameters_control_path());
     return control == NULL ? -1 : 0;
 }
 
@@ -219,12 +73,6 @@ static void plugin_cleanup(void)
         array_free(array);
     }
     array = NULL;
-}
-
-static void plugin_unload(void)
-{
-    free(folder);
-    free(control_path);
 }
 
 // ---------------------------------------------------------------- the exports
@@ -387,8 +235,12 @@ static int answer(const struct export *export, const char *what, int32_t status)
 {
     if (status == CLONE_GROUP_OK)
         return 0;
-    nbdkit_error("%s of %s: %s (%s)", what, export->name, clone_group_status_text(status),
-                 clone_group_status_name(status));
+    if (status == CLONE_GROUP_ERR_STATE)
+        nbdkit_error("%s of %s: it is %s, no point in time", what, export->name,
+                     clone_state_name(array_clone(array, export->lu).state));
+    else
+        nbdkit_error("%s of %s: %s (%s)", what, export->name, status_text(status),
+                     clone_group_status_name(status));
     nbdkit_set_error(error_number(status));
     return -1;
 }
@@ -492,13 +344,13 @@ static struct nbdkit_plugin plugin = {
     .longname = "a storage array with Clones and Protected Restore",
     .description = "Serves the Source and the Clones of a Clone Group that lies in files.",
     .magic_config_key = "dir",
-    .config = plugin_config,
-    .config_complete = plugin_config_complete,
-    .config_help = CONFIG_HELP,
+    .config = parameters_take,
+    .config_complete = parameters_complete,
+    .config_help = PARAMETERS_HELP,
     .get_ready = plugin_get_ready,
     .after_fork = plugin_after_fork,
     .cleanup = plugin_cleanup,
-    .unload = plugin_unload,
+    .unload = parameters_free,
     .list_exports = plugin_list_exports,
     .default_export = plugin_default_export,
     .export_description = plugin_export_description,

@@ -65,17 +65,30 @@ static const char *operation_name(uint32_t operation)
     }
 }
 
+// A disk that fails does so often: a few lines a second say it.
+static void log_failure(struct array *array, const struct clone_group_io *io, int error)
+{
+    enum { LINES_PER_S = 5 };
+    uint64_t second = now_ns() / 1000000000;
+
+    if (atomic_exchange(&array->failures_second, second) != second)
+        atomic_store(&array->failures, 0);
+    if (atomic_fetch_add(&array->failures, 1) < LINES_PER_S)
+        log_error("cannot %s %" PRIu64 " bytes at %" PRIu64 " of '%s': %s",
+                  operation_name(io->operation), io->length_bytes, io->offset_bytes,
+                  io->lu == CLONE_GROUP_LU_NONE ? "metadata" : array->lus[io->lu].name,
+                  strerror(error));
+}
+
 int32_t perform_io(void *context, const struct clone_group_io *io)
 {
     struct array *array = context;
-    bool persistent = io->lu == CLONE_GROUP_LU_NONE;
-    int error = persistent ? perform_persistent(array, io) : perform_lu(&array->lus[io->lu], io);
+    int error = io->lu == CLONE_GROUP_LU_NONE ? perform_persistent(array, io)
+                                              : perform_lu(&array->lus[io->lu], io);
 
     if (error == 0)
         return CLONE_GROUP_OK;
-    log_error("cannot %s %" PRIu64 " bytes at %" PRIu64 " of '%s': %s",
-              operation_name(io->operation), io->length_bytes, io->offset_bytes,
-              persistent ? "metadata" : array->lus[io->lu].name, strerror(error));
+    log_failure(array, io, error);
     // The one error that hosts and operators do something about.
     return error == ENOSPC || error == EDQUOT ? CLONE_GROUP_ERR_NO_SPACE : CLONE_GROUP_ERR_IO;
 }

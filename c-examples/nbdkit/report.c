@@ -150,7 +150,7 @@ json_t *report_map(struct array *array, uint32_t clone, uint32_t count)
     else
         answer = json_pack("{sb ss si ss ss}", "ok", 0, "kind", "failed", "status", (int)status,
                            "name", clone_group_status_name(status),
-                           "text", clone_group_status_text(status));
+                           "text", status_text(status));
     free(cells);
     return answer;
 }

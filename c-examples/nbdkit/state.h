@@ -29,6 +29,9 @@ struct array {
     atomic_uint_least64_t hosts_ns;     // when the last one came
     atomic_uint mirrors;        // Clones that host writes go to, too
 
+    atomic_uint failures;       // of I/O, in this second
+    atomic_uint_least64_t failures_second;
+
     pthread_mutex_t settings_mutex;     // one at a time writes `group.json`
     pthread_mutex_t mutex;      // guards what follows
     pthread_cond_t woken_changed;
