@@ -94,7 +94,6 @@ static bool kept(const json_t *file, const char *key, uint64_t *said)
 static enum settings_found take(struct settings *settings, const json_t *file)
 {
     const char *id = json_string_value(json_object_get(file, "group_id"));
-
     const json_t *ready = json_object_get(file, "ready");
 
     // Only who said so has not finished: LUs are made anew then, and lose what they hold.

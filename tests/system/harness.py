@@ -153,8 +153,7 @@ class Array:
         if self.process is None:
             return
         if kind is not None:
-            self.process.kill()
-            self.process.wait()
+            end(self.process, signal.SIGKILL)  # its nbdkit goes with it
         elif self.process.poll() is None:
             self.stop()
 
@@ -164,7 +163,7 @@ class Array:
     def spawn(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([CLONE_ARRAY, *self.arguments], stderr=log, stdout=log,
-                                            stdin=subprocess.DEVNULL, cwd="/")
+                                            stdin=subprocess.DEVNULL, cwd=os.path.dirname(self.folder))
 
     def start(self):
         self.spawn()
@@ -184,7 +183,7 @@ class Array:
         before = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         self.spawn()
         try:
-            status = self.process.wait(PATIENCE_S)
+            status = self.process.wait(20)
         except subprocess.TimeoutExpired:
             end(self.process, signal.SIGKILL)
             raise Failure(f"it started, and was to say {words}") from None
@@ -204,9 +203,14 @@ class Array:
         end(self.process)
         equal(self.process.returncode, 0, f"exit status of the array ({self.last_words()})")
 
+    def pid(self):
+        """Of nbdkit; clone-array waits for it."""
+        with open(os.path.join(self.folder, "pid"), encoding="ascii") as file:
+            return int(file.read())
+
     def kill(self):
-        self.process.kill()
-        self.process.wait()
+        os.kill(self.pid(), signal.SIGKILL)
+        equal(self.process.wait(PATIENCE_S), 128 + signal.SIGKILL, "exit status of clone-array")
 
     def is_alive(self):
         check(self.process.poll() is None, f"the array is dead: {self.last_words()}")

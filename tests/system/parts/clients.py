@@ -33,9 +33,12 @@ class Known:
 
     def check(self, after):
         self.array.is_alive()
+        self.check_data(after)
+        check(self.array.ask("status")["group"]["conditions"] == [], f"conditions after {after}")
+
+    def check_data(self, after):
         with Nbd(self.array.nbd) as host:
             check(host.read_all() == self.data, f"the Source after {after}")
-        check(self.array.ask("status")["group"]["conditions"] == [], f"conditions after {after}")
 
 
 # ------------------------------------------------------------------- NBD clients
@@ -97,7 +100,7 @@ def wrong_requests(known):
 
 
 def open_files(array):
-    return len(os.listdir(f"/proc/{array.process.pid}/fd"))
+    return len(os.listdir(f"/proc/{array.pid()}/fd"))
 
 
 def disconnects(known):
@@ -119,6 +122,9 @@ def disconnects(known):
                 else:
                     host.send(READ, known.dice.randrange(SIZE - MIB), MIB)
             host.close(politely=False)
+        if number % 50 == 49:
+            wait_until(known.array.serves, "it serves after disconnects")
+    wait_until(known.array.serves, "it serves after disconnects")
     wait_until(lambda: known.array.ask("status")["group"]["requests"] == 0, "nothing is in flight any more")
     wait_until(lambda: open_files(known.array) <= before + 2, "their connections are closed")
     with Nbd(known.array.nbd) as host:
@@ -129,6 +135,9 @@ def disconnects(known):
     known.array.rate(0)
     known.array.wait_for(1, "Synchronized")
     known.check(f"{DISCONNECTS} disconnects")
+    # nbdkit 1.32 itself aborts now and then (README of the array); the array comes back with everything.
+    with open(known.array.log, errors="replace") as log:
+        known.restarts = log.read().count("starting it again")
 
 
 def protected(known):
@@ -235,7 +244,8 @@ class Slow:
         """After ten seconds they are cut off."""
         for client in (self.half, self.silent):
             client.socket.settimeout(max(1, self.begun + 30 - time.monotonic()))
-            equal(client.socket.recv(100), b"", "a client that says nothing is cut off")
+            with contextlib.suppress(ConnectionError):
+                equal(client.socket.recv(100), b"", "a client that says nothing is cut off")
         wait_until(self.is_cut_off, "a client that does not listen is cut off", 60)
         for client in (self.half, self.silent, self.deaf):
             client.close()
@@ -274,8 +284,9 @@ def crowd(known):
 def fills_up(folder, dice):
     """ENOSPC to hosts and to copies; with room again everything goes on."""
     with mounted("tmpfs", os.path.join(folder, "small"), "-t", "tmpfs", "-o", "size=40m") as small:
-        with Array(os.path.join(small, "array"), size="16M", clones=1) as array:
-            array.log = os.path.join(folder, "small.log")
+        array = Array(os.path.join(small, "array"), size="16M", clones=1)
+        array.log = os.path.join(folder, "small.log")
+        with array:
             data = dice.randbytes(SIZE)
             with Nbd(array.nbd) as host:
                 host.write(0, data[:SIZE // 2])
@@ -367,11 +378,11 @@ def wrong_files(known, folder):
             (dict(lu_bytes=SIZE * 2), ["source", "bytes"]), (dict(lu_bytes="x"), ["group.json", "lu_bytes"]),
             (dict(clones=1000), ["group.json", "clones"]), (dict(clones=-1), ["group.json", "clones"]),
             (dict(group_id="no"), ["group.json", "group_id"]), (dict(group_id="00" * 16), ["not recovered"]),
-            (dict(extent_bytes=32768), ["not recovered"]), (dict(extent_bytes=0), ["not"]),
-            (dict(block_bytes=0), ["not"]), (dict(block_bytes=12345), ["not"])]:
+            (dict(extent_bytes=32768), ["not recovered"]), (dict(block_bytes=12345), ["not"]),
+            (dict(ready=None), ["group.json", "ready"])]:
         with instead(path["group.json"], json.dumps({**group, **change}).encode()):
             bare(array).refuses_to_start(*words)
-    for text in (b"", b"{", b"[]", os.urandom(500), json.dumps(group).encode()[:-30]):
+    for text in (b"", b"{", b"[]", b"{}", os.urandom(500), json.dumps(group).encode()[:-30]):
         with instead(path["group.json"], text):
             bare(array).refuses_to_start("group.json")
     with instead(path["group.json"]):
@@ -381,10 +392,17 @@ def wrong_files(known, folder):
             bare(array).refuses_to_start(name, "No such file")
         with instead(path[name], bytes(4096)):
             bare(array).refuses_to_start(name, "4096")
-    for text in (b"", metadata[:100], metadata[:len(metadata) // 2 - 100], bytes(len(metadata)),
+    with instead(path["metadata"]):
+        bare(array).refuses_to_start("metadata", "is missing or empty")
+    with instead(path["metadata"], b""):
+        bare(array).refuses_to_start("metadata", "is missing or empty")
+    for text in (metadata[:100], bytes(len(metadata)),
                  os.urandom(len(metadata))):
         with instead(path["metadata"], text):
             bare(array).refuses_to_start("CLONE_GROUP_ERR_")
+    with instead(path["metadata"], metadata[:len(metadata) // 2]):
+        with bare(array):   # one of two copies of everything is enough
+            known.check_data("the loss of half of the metadata")
     bare(array, "--size", "1G").refuses_to_start("this array was made with", "leave that parameter out")
     bare(array, "colour=blue").refuses_to_start("unknown parameter 'colour'")
     run_program("mount", "--bind", path["metadata"], path["metadata"])
@@ -398,7 +416,7 @@ def wrong_files(known, folder):
 def bare(array, *more):
     """The same folder, with nothing said but that."""
     other = Array(array.folder)
-    other.arguments = [*more, array.folder]
+    other.arguments = [array.folder, *more]
     other.log = array.log + ".wrong"
     return other
 
@@ -420,4 +438,4 @@ def run(folder, seed):
         say("wrong files")
     fills_up(folder, dice)
     say("full disk")
-    return f"odd and wrong requests, {DISCONNECTS} disconnects, rubbish, crowd, full disk, wrong files"
+    return f"odd and wrong requests, {DISCONNECTS} disconnects (nbdkit aborted {known.restarts} times), rubbish, crowd, full disk, wrong files"
