@@ -425,8 +425,11 @@ def run(folder, seed):
     dice = random.Random(seed)
     with Array(os.path.join(folder, "array"), size=str(SIZE)) as array:
         known = Known(array, dice)
+        for step in (odd_requests, wrong_requests, disconnects):
+            step(known)
+            say(step.__name__.replace("_", " "))
         slow = Slow(array)
-        for step in (odd_requests, wrong_requests, disconnects, protected, rubbish):
+        for step in (protected, rubbish):
             step(known)
             say(step.__name__.replace("_", " "))
         slow.end()

@@ -31,7 +31,7 @@ def say_no(array):
             (("fracture", "x"), USAGE, "needs a number"),
             (("fracture", "99999999999999999999"), USAGE, "needs a number"),
             (("rate", "--cap", "fast"), USAGE, "needs a number"),
-            (("rate", "--cap", "1K"), USAGE, "below the minimum"),
+            (("rate", "--cap", "1K"), USAGE, "10 extents a second"),
             (("rate", "--cap", "-1"), USAGE, "needs a number"),
             (("map", "1", "--cells", "0"), USAGE, "from 1 to 4096"),
             (("fracture", "1", "--label", "x" * 65), USAGE, "at most 64 bytes"),
