@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -301,7 +300,3 @@ def mounted(device, folder, *options):
         # Somebody may just be looking.
         wait_until(lambda: subprocess.run(["umount", folder], stderr=subprocess.DEVNULL).returncode == 0,
                    f"{folder} is unmounted", 20)
-
-
-def free_bytes(folder):
-    return shutil.disk_usage(folder).free

@@ -7,7 +7,7 @@ import time
 from harness import CLONECTL, Array, check, equal, run as run_program, say, wait_until
 from nbd import Nbd
 
-PROGRAMS = []
+PROGRAMS = ["script"]
 ROOT = False
 DONE, FAILED, USAGE, NO_ARRAY, REFUSED = 0, 1, 2, 3, 4
 COMMANDS = ["status", "rate", "map 1", "events", "statistics", "synchronize 1", "fracture 1 --label=monday",

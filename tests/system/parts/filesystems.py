@@ -7,7 +7,8 @@ import subprocess
 from harness import (NBDKIT, PROJECT, Array, Disk, check, equal, mounted, run as run_program, say, sum_of,
                      wait_until)
 
-PROGRAMS = ["nbdfuse", "fusermount3", "losetup", "mkfs.ext4", "e2fsck", "mkfs.xfs", "xfs_repair", "wipefs"]
+PROGRAMS = ["nbdfuse", "fusermount3", "losetup", "mkfs.ext4", "e2fsck", "mkfs.xfs", "xfs_repair", "wipefs",
+            "pgrep"]
 ROOT = True
 MIB = 1 << 20
 KINDS = {"ext4": (["mkfs.ext4", "-q", "-F"], ["e2fsck", "-f", "-n"]),
