@@ -100,6 +100,15 @@ def open_files(array):
     return len(os.listdir(f"/proc/{array.pid()}/fd"))
 
 
+def is_quiet(array, files):
+    """False also while it starts again: see the end of disconnects()."""
+    array.is_alive()
+    try:
+        return array.ask("status")["group"]["requests"] == 0 and open_files(array) <= files + 2
+    except (OSError, ValueError):
+        return False
+
+
 def disconnects(known):
     """Hundreds go away with requests in flight, during a copy, too. What they wrote is there whole or not at all."""
     known.array.rate(8 * MIB)
@@ -121,9 +130,7 @@ def disconnects(known):
             host.close(politely=False)
         if number % 50 == 49:
             wait_until(known.array.serves, "it serves after disconnects")
-    wait_until(known.array.serves, "it serves after disconnects")
-    wait_until(lambda: known.array.ask("status")["group"]["requests"] == 0, "nothing is in flight any more")
-    wait_until(lambda: open_files(known.array) <= before + 2, "their connections are closed")
+    wait_until(lambda: is_quiet(known.array, before), "nothing is in flight, and the connections are closed")
     with Nbd(known.array.nbd) as host:
         found = host.read(0, zone * 4096)
     for block in range(zone):
