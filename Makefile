@@ -3,6 +3,7 @@
 #   make install         the library, its header and clone_group.pc
 #   make install-check   installs into a folder of its own, and builds and runs a program from there
 #   make header          include/clone_group.h from src/ffi
+#   make system-test     the nbdkit array under real programs (tests/system); skips what is not installed
 #   make check           what CI runs
 # PREFIX, LIBDIR, INCLUDEDIR and DESTDIR say where to; CARGO_FLAGS goes to cargo build.
 
@@ -26,7 +27,7 @@ WEAK := $(patsubst %,--weaken-symbol=%,host_write cod_poll sync_step recover)
 PC_VALUES = -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
 	-e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|'
 
-.PHONY: all install install-check header check
+.PHONY: all install install-check header system-test check
 all:
 	CARGO_TARGET_DIR='$(TARGET)' $(CARGO) build --release $(CARGO_FLAGS)
 
@@ -58,6 +59,9 @@ install-check:
 
 header:
 	CLONE_GROUP_UPDATE_HEADER=1 $(CARGO) build
+
+system-test:
+	tests/system/run
 
 check:
 	.ci/run

@@ -254,6 +254,7 @@ int main(int argc, char **argv)
     int option;
 
     options.command = json_object();
+    argv[0] = (char *)"clonectl"; // getopt_long begins its messages with it
     while ((option = getopt_long(argc, argv, SHORT, LONG, NULL)) != -1)
         take(&options, option);
     if (optind == argc)

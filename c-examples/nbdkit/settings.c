@@ -94,8 +94,14 @@ static bool kept(const json_t *file, const char *key, uint64_t *said)
 static enum settings_found take(struct settings *settings, const json_t *file)
 {
     const char *id = json_string_value(json_object_get(file, "group_id"));
+    const json_t *ready = json_object_get(file, "ready");
 
-    if (!json_is_true(json_object_get(file, "ready")))
+    // Only who said so has not finished: LUs are made anew then, and lose what they hold.
+    if (!json_is_boolean(ready)) {
+        log_error("'%s' says nothing that can be used as \"ready\"", NAME);
+        return SETTINGS_FAILED;
+    }
+    if (!json_is_true(ready))
         return SETTINGS_UNFINISHED;
     if (id == NULL || !id_from_text(id, settings->group_id)) {
         log_error("'%s' has no \"group_id\"", NAME);
