@@ -9,6 +9,7 @@ from basics import PATIENCE_S, Failure, end_process, wait_until
 
 DEPTH = 16
 WARM_UP_S = 0.7  # fio has begun by then
+SETTLE_S = 1  # the disk has written what its cache has got
 
 
 def fio(uri, *options):
@@ -86,6 +87,7 @@ def measure(load, copier, before_s, during_most_s, after_s):
         copy_end = now_ms()
         copied = copier.copied_bytes()
         copier.finish()
+        time.sleep(SETTLE_S)
         after = now_ms()
         time.sleep(after_s)
         last = now_ms()

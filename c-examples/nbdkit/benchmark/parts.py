@@ -33,7 +33,7 @@ def restore_alone(samples, array, number):
     for who, run in in_turn([("copy loop", copy_loop), ("array", restore)], number):
         write_all(array, array.bytes)
         copied, seconds = run()
-        if who == "array":
+        if who == "array" and number == 0:
             compare(array)
         samples.add("alone", who, "MB/s", copied / seconds / 1e6)
 

@@ -8,10 +8,11 @@ LIMITS = ["file plugin", "direct"]
 
 LOADED_TEXT = {
     "mixed, unlimited": ("Under 4 KiB random load, 70 % reads, copies as quick as they can",
-                         "Rate: no cap, no minimum that hosts could not take."),
+                         "No cap, and a minimum above what the disk can do."),
     "mixed, hosts first": ("The same load, hosts first (as the array is set without being told)",
-                           "The array copies 32 MiB/s while hosts are busy, and what hosts wait for; the loop 32"
-                           " MiB/s."),
+                           "The array copies 32 MiB/s while hosts are busy, and on demand what hosts access; the"
+                           " loop 32 MiB/s. Afterwards nothing differs: the first write to each extent writes the"
+                           " map again."),
     "reads, hosts first": ("Passed through: random 4 KiB reads of what the restore does not touch",
                            "Half of the LU is restored, the reads go to the other half."),
 }

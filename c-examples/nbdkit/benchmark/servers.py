@@ -19,6 +19,7 @@ class Server:
         self.folder = folder
         self.who = who
         self.socket = os.path.join(folder, who.replace(" ", "-") + ".nbd")
+        self.log = self.socket + ".log"
         self.uri = f"nbd+unix:///{export}?socket={self.socket}"
 
     def command(self):
@@ -27,14 +28,15 @@ class Server:
     def __enter__(self):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.socket)
-        with open(os.path.join(self.folder, self.who + ".log"), "ab") as log:
+        with open(self.log, "wb") as log:
             self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(self.serves, f"{self.who} serves")
         return self
 
     def serves(self):
         if self.process.poll() is not None:
-            raise Failure(f"{self.who} ended with {self.process.returncode}, see {self.folder}")
+            with open(self.log, errors="replace") as log:
+                raise Failure(f"{self.who} ended with {self.process.returncode}: {log.read()[-2000:]}")
         with socket.socket(socket.AF_UNIX) as client:
             return client.connect_ex(self.socket) == 0
 
