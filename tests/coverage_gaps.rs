@@ -4,7 +4,6 @@
 #[allow(dead_code)]
 #[path = "fuzz/array.rs"]
 mod array;
-#[allow(dead_code)]
 mod common;
 #[allow(dead_code)]
 #[path = "fuzz/memory.rs"]
@@ -447,4 +446,45 @@ fn what_a_host_replaced_is_not_tried_again() {
     world.settle();
     assert_eq!(world.logged(read_alone), 0, "extent 1 is the host's");
     assert_eq!(world.state(1), CLONE_GROUP_CLONE_FRACTURED);
+}
+
+/// More pages than a slice have changes that nobody waits for: they are written before a restore, a close or a change
+/// ends, in more than one slice (R72).
+#[test]
+fn many_pages_are_saved_in_slices() {
+    const PAGES: u64 = 270;
+    const PAGE_EXTENTS: u64 = 1792;
+    let config = clone_group_config {
+        lu_blocks: PAGES * PAGE_EXTENTS,
+        extent_blocks: 1,
+        clones_max: 1,
+        page_bytes: 512,
+        intent_extents_max: 1 << 20,
+        copy_buffer_bytes: 32768,
+        flags: CLONE_GROUP_CONFIG_MAP_PER_CLONE,
+        ..config()
+    };
+    for end in [Ask::Resolve(0), Ask::Close, Ask::Cancel(1)] {
+        let array = Array::new(config).expect("a valid configuration");
+        array.power_on();
+        for ask in [Ask::Format(0), Ask::Add(1), Ask::Synchronize(1)] {
+            assert_eq!(array.result_of(ask), CLONE_GROUP_OK);
+        }
+        array.settle(false);
+        assert_eq!(array.result_of(Ask::Fracture(1)), CLONE_GROUP_OK);
+        for page in 0..PAGES {
+            write(&array, page * PAGE_EXTENTS, 1);
+        }
+        assert_eq!(array.result_of(Ask::Restore(1)), CLONE_GROUP_OK);
+        if end == Ask::Resolve(0) {
+            array.settle(false);
+            assert_eq!(array.clone_info(1).state, CLONE_GROUP_CLONE_FRACTURED);
+            array.check_differences();
+            continue;
+        }
+        while array.clone_info(1).extents_left > 2 {
+            array.step(1);
+        }
+        assert_eq!(array.result_of(end), CLONE_GROUP_OK, "{end:?}");
+    }
 }
