@@ -4,6 +4,7 @@
 #[allow(dead_code)]
 #[path = "fuzz/array.rs"]
 mod array;
+mod common;
 #[allow(dead_code)]
 #[path = "fuzz/memory.rs"]
 mod memory;
@@ -14,6 +15,8 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use array::{Array, Ask, HostCall, plain_config};
+use common::stage::{fractured, is_copy_read, is_copy_write, is_flush, restoring};
+use common::world::{Choice, Profile};
 
 fn config() -> clone_group_config {
     let mut config = plain_config();
@@ -211,7 +214,9 @@ fn a_completion_is_polled_before_the_callback_returns() {
         while clone_group_cod_poll(group, 16) != CLONE_GROUP_OK {}
         meeting.group.store(group.expose_provenance(), Ordering::SeqCst);
         for manner in [1, 2] {
-            for (result, expected) in [(CLONE_GROUP_PENDING, -7), (CLONE_GROUP_OK, 0), (-9, -9)] {
+            // It is over, so it cannot be offered again: RETRY is no status then.
+            let retry = (CLONE_GROUP_RETRY, CLONE_GROUP_ERR_CALLBACK_RESULT);
+            for (result, expected) in [(CLONE_GROUP_PENDING, -7), (CLONE_GROUP_OK, 0), (-9, -9), retry] {
                 let before = meeting.done.load(Ordering::SeqCst);
                 meeting.result.store(result, Ordering::SeqCst);
                 meeting.manner.store(manner, Ordering::SeqCst);
@@ -251,4 +256,235 @@ fn every_slot_is_taken() {
     assert_eq!(array.result_of(Ask::Synchronize(1)), CLONE_GROUP_OK);
     array.settle(false);
     assert_eq!(array.clone_info(1).state, CLONE_GROUP_CLONE_SYNCHRONIZED);
+}
+
+/// While one LU is added, another one that is no Clone may be attached.
+#[test]
+fn attach_of_another_lu_under_an_operation() {
+    let array = Array::new(clone_group_config { clones_max: 3, ..config() }).expect("a valid configuration");
+    array.power_on();
+    assert_eq!(array.result_of(Ask::Format(0)), CLONE_GROUP_OK);
+    let (_, asked) = array.ask(Ask::Add(1));
+    assert_eq!(asked, CLONE_GROUP_PENDING);
+    assert_eq!(array.attach(2, 9), CLONE_GROUP_OK);
+    assert!(array.attach(1, 9) < 0);
+    array.settle(true);
+    assert_eq!(array.clone_info(1).state, CLONE_GROUP_CLONE_OUT_OF_SYNC);
+}
+
+/// A group with two map pages, extents of one block, and Clone 1 mirrored.
+fn two_pages() -> Box<Array> {
+    let config = clone_group_config {
+        lu_blocks: 3000,
+        extent_blocks: 1,
+        page_bytes: 512,
+        page_writes_max: 4,
+        copy_buffer_bytes: 32768,
+        ..config()
+    };
+    let array = Array::new(config).expect("a valid configuration");
+    array.power_on();
+    for ask in [Ask::Format(0), Ask::Add(1), Ask::Synchronize(1)] {
+        assert_eq!(array.result_of(ask), CLONE_GROUP_OK);
+    }
+    array.settle(false);
+    array
+}
+
+fn write(array: &Array, first: u64, count: u64) {
+    let status = array.host(HostCall { operation: CLONE_GROUP_IO_WRITE, lu: 0, first, count, flags: 0 });
+    assert!(status >= 0, "a write returned {status}");
+    array.settle(true);
+}
+
+/// Where the held I/Os of the area are that write, or read.
+fn held_in_area(array: &Array, operation: u32) -> Vec<(usize, u64)> {
+    let inner = array.inner.borrow();
+    let held = inner.held.iter().enumerate().filter(|(_, io)| io.operation == operation);
+    held.map(|(at, io)| (at, io.offset_bytes)).collect()
+}
+
+/// A start that failed waits for the reads of other pages, and reads no more (R60).
+#[test]
+fn a_restore_map_is_lost_while_another_page_is_read() {
+    let array = two_pages();
+    assert_eq!(array.result_of(Ask::Fracture(1)), CLONE_GROUP_OK);
+    write(&array, 0, 3000);
+    assert_eq!(array.result_of(Ask::Restore(1)), CLONE_GROUP_OK);
+    array.power_on();
+    array.inner.borrow_mut().decisions.extend([5; 64]);
+    let (tag, asked) = array.ask(Ask::Recover(0));
+    assert_eq!(asked, CLONE_GROUP_PENDING);
+    let read = |expected: usize| {
+        for _ in 0..20 {
+            array.poll(1);
+        }
+        assert_eq!(held_in_area(&array, CLONE_GROUP_IO_PERSIST_READ).len(), expected);
+    };
+    // Both slots of the superblock, then both copies of both pages.
+    read(2);
+    array.complete(0, CLONE_GROUP_OK);
+    array.complete(0, CLONE_GROUP_OK);
+    read(4);
+    for _ in 0..2 {
+        array.complete(0, -5);
+    }
+    read(2);
+    assert!(!array.inner.borrow().ended.contains_key(&tag), "buffers are in use");
+    for _ in 0..2 {
+        array.complete(0, CLONE_GROUP_OK);
+    }
+    read(0);
+    assert_eq!(array.inner.borrow().ended.get(&tag), Some(&CLONE_GROUP_ERR_RESTORE_MAP_LOST));
+}
+
+/// One page write fails while another one is under way: nothing ends before both are over (R33).
+#[test]
+fn an_operation_fails_while_a_page_is_written() {
+    for ask in [Ask::Repair, Ask::Close] {
+        let array = two_pages();
+        for first in [0, 2999] {
+            write(&array, first, 1);
+        }
+        array.inner.borrow_mut().decisions.extend([5; 256]);
+        let (tag, asked) = array.ask(ask);
+        assert_eq!(asked, CLONE_GROUP_PENDING);
+        for _ in 0..100 {
+            array.poll(16);
+            if held_in_area(&array, CLONE_GROUP_IO_PERSIST_WRITE).len() == 2 {
+                break;
+            }
+            let other = |io: &clone_group_io| io.operation != CLONE_GROUP_IO_PERSIST_WRITE;
+            let at = array.inner.borrow().held.iter().position(other);
+            at.map(|at| array.complete(at, CLONE_GROUP_OK));
+        }
+        let writes = held_in_area(&array, CLONE_GROUP_IO_PERSIST_WRITE);
+        assert_eq!(writes.len(), 2, "{ask:?}");
+        array.complete(writes[0].0, -5);
+        for _ in 0..8 {
+            array.poll(16);
+        }
+        assert!(!array.inner.borrow().ended.contains_key(&tag), "{ask:?}: a page is being written");
+        array.settle(true);
+        assert_eq!(array.inner.borrow().ended.get(&tag), Some(&CLONE_GROUP_ERR_METADATA_FAILED), "{ask:?}");
+    }
+}
+
+/// Maps longer than what one poll may walk: Recovery goes on in the next one.
+#[test]
+fn recovery_of_long_maps() {
+    let config = clone_group_config { lu_blocks: 100_000, extent_blocks: 1, ..config() };
+    let array = Array::new(config).expect("a valid configuration");
+    array.power_on();
+    for ask in [Ask::Format(0), Ask::Add(1)] {
+        assert_eq!(array.result_of(ask), CLONE_GROUP_OK);
+    }
+    array.power_on();
+    assert_eq!(array.result_of(Ask::Recover(0)), CLONE_GROUP_OK);
+    assert_eq!(array.clone_info(1).extents_left, 100_000);
+}
+
+/// Verify passes over a long stretch that differs, and compares what is behind it.
+#[test]
+fn verify_behind_a_long_stretch() {
+    let array = two_pages();
+    assert_eq!(array.result_of(Ask::Fracture(1)), CLONE_GROUP_OK);
+    write(&array, 0, 2000);
+    let different = {
+        let inner = &mut *array.inner.borrow_mut();
+        inner.lus[1][2500] ^= 1;
+        2500
+    };
+    assert_eq!(array.result_of(Ask::Verify(1, CLONE_GROUP_VERIFY_MARK)), CLONE_GROUP_OK);
+    array.settle(false);
+    let delta = array.map(CLONE_GROUP_MAP_DELTA, 1);
+    assert_eq!(delta.iter().filter(|&&set| set).count(), 2001);
+    assert!(delta[different]);
+}
+
+/// Copies into a volatile cache wait for a flush when no more of them can be noted (R8).
+#[test]
+fn no_more_copies_than_can_be_noted() {
+    let profile = Profile { blocks: 1200, volatile: true, ..Profile::QUIET };
+    let world = fractured(profile, 1, &[]);
+    world.host(CLONE_GROUP_IO_WRITE, 0, 0, 1200, true);
+    world.finish_hosts();
+    world.does(common::stage::Ask::Restore(1));
+    world.inner.borrow_mut().log.clear();
+    world.choose(|io| if is_flush(io) && io.lu == 0 { Choice::Hold } else { Choice::Now });
+    for _ in 0..400 {
+        world.step(16);
+    }
+    let copied = world.logged(is_copy_write);
+    assert!((64..=128).contains(&copied), "{copied} copies are not flushed");
+    assert_eq!(world.delta(1).len(), 300, "what is not durable is not copied");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.settle();
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_FRACTURED);
+    assert_eq!(world.content(0), world.content(1));
+}
+
+/// A run that failed is copied extent by extent; one that a host has replaced meanwhile is passed over (R61).
+#[test]
+fn what_a_host_replaced_is_not_tried_again() {
+    let profile = Profile { copy_blocks: 16, ..Profile::QUIET };
+    let world = restoring(profile, 1, &[0, 1, 2, 3]);
+    world.choose(|io| match () {
+        () if is_copy_read(io) && io.block_count > 4 => Choice::Fail(-5),
+        () if is_copy_read(io) => Choice::Hold,
+        () => Choice::Now,
+    });
+    world.step(4);
+    assert_eq!(world.holds(|io| is_copy_read(io) && io.first_block == 0), 1);
+    let tag = world.write(4, 4);
+    world.poll(16);
+    assert!(world.ended(tag).is_some());
+    let read_alone = |io: &clone_group_io| is_copy_read(io) && io.first_block == 4 && io.block_count == 4;
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.settle();
+    assert_eq!(world.logged(read_alone), 0, "extent 1 is the host's");
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_FRACTURED);
+}
+
+/// More pages than a slice have changes that nobody waits for: they are written before a restore, a close or a change
+/// ends, in more than one slice (R72).
+#[test]
+fn many_pages_are_saved_in_slices() {
+    const PAGES: u64 = 270;
+    const PAGE_EXTENTS: u64 = 1792;
+    let config = clone_group_config {
+        lu_blocks: PAGES * PAGE_EXTENTS,
+        extent_blocks: 1,
+        clones_max: 1,
+        page_bytes: 512,
+        intent_extents_max: 1 << 20,
+        copy_buffer_bytes: 32768,
+        flags: CLONE_GROUP_CONFIG_MAP_PER_CLONE,
+        ..config()
+    };
+    for end in [Ask::Resolve(0), Ask::Close, Ask::Cancel(1)] {
+        let array = Array::new(config).expect("a valid configuration");
+        array.power_on();
+        for ask in [Ask::Format(0), Ask::Add(1), Ask::Synchronize(1)] {
+            assert_eq!(array.result_of(ask), CLONE_GROUP_OK);
+        }
+        array.settle(false);
+        assert_eq!(array.result_of(Ask::Fracture(1)), CLONE_GROUP_OK);
+        for page in 0..PAGES {
+            write(&array, page * PAGE_EXTENTS, 1);
+        }
+        assert_eq!(array.result_of(Ask::Restore(1)), CLONE_GROUP_OK);
+        if end == Ask::Resolve(0) {
+            array.settle(false);
+            assert_eq!(array.clone_info(1).state, CLONE_GROUP_CLONE_FRACTURED);
+            array.check_differences();
+            continue;
+        }
+        while array.clone_info(1).extents_left > 2 {
+            array.step(1);
+        }
+        assert_eq!(array.result_of(end), CLONE_GROUP_OK, "{end:?}");
+    }
 }

@@ -259,10 +259,11 @@ fn recover(array: &Array, input: &mut Input) {
         assert_eq!(array.result_of(Ask::Format(CLONE_GROUP_FORMAT_FORCE)), CLONE_GROUP_OK);
         assert_eq!(array.info().persistent_delta_extents, 0, "a new group with old maps");
     } else {
-        // A superblock that differs from the other one is written afterwards (R31). Before that only one that gives a
-        // restore up, or says that pages were lost (N18), to both slots.
+        // A superblock that differs from the other one is written afterwards (R31).
         let written = array.inner.borrow().area_writes_at_done;
-        assert!(flags != 0 || written == 0 || written == 2, "Recovery wrote metadata (R58)");
+        // Recovery itself writes one superblock, into both slots, where a restore is given up or a page is lost (R58).
+        let intact = !damaged && every_copy_is_valid(&before, &array.config);
+        assert!(flags != 0 || written == 0 || !intact && written <= 2, "Recovery wrote metadata (R58)");
         assert_eq!(array.inner.borrow().writes, 0, "Recovery wrote to an LU");
         if !damaged && array.inner.borrow().area_writes_at_done == 0 {
             loaded_as_written(array, &before);
@@ -274,22 +275,43 @@ fn recover(array: &Array, input: &mut Input) {
     end(array);
 }
 
-/// The newest valid copy of a page, looked for as docs/format.md says.
+fn number(image: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(image[at..at + 8].try_into().expect("8 bytes"))
+}
+
+/// A copy of a page, if it is valid as docs/format.md says.
+fn valid_copy<'a>(
+    image: &'a [u8],
+    shape: &Shape,
+    config: &clone_group_config,
+    page: usize,
+    slot: usize,
+) -> Option<&'a [u8]> {
+    let at = slot * shape.region_bytes + shape.superblock_bytes + page * shape.page_bytes;
+    let copy = &image[at..at + shape.page_bytes];
+    let mut sealed = copy.to_vec();
+    seal(&mut sealed, false);
+    let shaped = (shape.columns as u64) | (shape.page_extents as u64) << 32;
+    let valid = sealed == copy
+        && copy[..8] == *b"CGPG\x01\0\0\0"
+        && copy[8..24] == config.group_id
+        && number(copy, 24) == page as u64
+        && number(copy, 48) == shaped;
+    valid.then_some(copy)
+}
+
+/// Whether no copy of a page is damaged.
+fn every_copy_is_valid(image: &[u8], config: &clone_group_config) -> bool {
+    let shape = images::shape(config);
+    let valid = |page, slot| valid_copy(image, &shape, config, page, slot).is_some();
+    (0..shape.pages).all(|page| valid(page, 0) && valid(page, 1))
+}
+
+/// The newest valid copy of a page.
 fn newest<'a>(image: &'a [u8], shape: &Shape, config: &clone_group_config, page: usize) -> Option<&'a [u8]> {
-    let number = |image: &[u8], at: usize| u64::from_le_bytes(image[at..at + 8].try_into().expect("8 bytes"));
     let mut newest: Option<&[u8]> = None;
-    for slot in 0..2 {
-        let at = slot * shape.region_bytes + shape.superblock_bytes + page * shape.page_bytes;
-        let copy = &image[at..at + shape.page_bytes];
-        let mut sealed = copy.to_vec();
-        seal(&mut sealed, false);
-        let shaped = (shape.columns as u64) | (shape.page_extents as u64) << 32;
-        let valid = sealed == copy
-            && copy[..8] == *b"CGPG\x01\0\0\0"
-            && copy[8..24] == config.group_id
-            && number(copy, 24) == page as u64
-            && number(copy, 48) == shaped;
-        if valid && newest.is_none_or(|newest| number(copy, 32) > number(newest, 32)) {
+    for copy in (0..2).filter_map(|slot| valid_copy(image, shape, config, page, slot)) {
+        if newest.is_none_or(|newest| number(copy, 32) > number(newest, 32)) {
             newest = Some(copy);
         }
     }
