@@ -5,7 +5,7 @@
 #[cfg(not(any(loom, shuttle)))]
 pub use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 #[cfg(not(any(loom, shuttle)))]
-pub use spin::Mutex;
+pub use spin::{Mutex, MutexGuard};
 
 #[cfg(loom)]
 #[path = "../tests/loom/atomic.rs"]

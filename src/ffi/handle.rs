@@ -4,7 +4,7 @@ use core::ffi::c_void;
 
 use super::types::{CLONE_GROUP_OK, clone_group, clone_group_ops};
 use super::workspace::{self, Buffers, Plan};
-use crate::atomic::{AtomicBool, AtomicU32, Mutex, Ordering};
+use crate::atomic::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering};
 use crate::completion::Completions;
 use crate::config::{Capabilities, Config};
 use crate::error::Error;
@@ -101,7 +101,7 @@ pub(super) struct Locked<'a> {
     // Dropped in this order: a panic is noted before the lock is released.
     _mark: PoisonMark<'a>,
     /// The group.
-    pub(super) group: spin::MutexGuard<'a, &'static mut Group<'static>>,
+    pub(super) group: MutexGuard<'a, &'static mut Group<'static>>,
     _critical: Critical<'a>,
 }
 

@@ -81,6 +81,8 @@ impl AtomicBool {
     }
 }
 
+pub use loom::sync::MutexGuard;
+
 /// The lock of a group.
 #[derive(Debug)]
 pub struct Mutex<T>(loom::sync::Mutex<T>);
@@ -91,7 +93,7 @@ impl<T> Mutex<T> {
         Mutex(loom::sync::Mutex::new(value))
     }
 
-    pub fn lock(&self) -> loom::sync::MutexGuard<'_, T> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -1,5 +1,6 @@
 //! The atomics and the lock of `src/atomic.rs` under shuttle.
 
+pub use shuttle::sync::MutexGuard;
 pub use shuttle::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 /// The lock of a group.
@@ -11,7 +12,7 @@ impl<T> Mutex<T> {
         Mutex(shuttle::sync::Mutex::new(value))
     }
 
-    pub fn lock(&self) -> shuttle::sync::MutexGuard<'_, T> {
+    pub fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
