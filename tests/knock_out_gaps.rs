@@ -372,8 +372,6 @@ fn n8_a_superblock_beside_a_failed_flush() {
     assert!(status.is_some_and(|status| status < 0), "a lost superblock counts: {status:?}");
 }
 
-// ------------------------------------------------- missed by nobody, for a while
-
 fn verify(world: &World) {
     // SAFETY: a live group.
     let status = world.run_operation(|group, tag| unsafe { clone_group_verify(group, 1, 0, tag) });
