@@ -556,5 +556,19 @@ mod selection {
         N16,
         /// copies change the Source though nobody knows what the superblock says
         N17,
+        /// a page that was lost is written again, and no superblock says so
+        N18,
+        /// a page that is loaded again counts as distrusted, whatever is found
+        N18Again,
+        /// a page that was lost is written again before the superblock says so
+        N18Before,
+        /// a page of which one copy is damaged counts though pages are distrusted
+        N18Heed,
+        /// pages stay distrusted when the last one that was lost is durable
+        N18Last,
+        /// Recovery leaves it that pages are distrusted though none is lost
+        N18Left,
+        /// a page that is lost twice goes on with the same sequence number
+        N19,
     }
 }

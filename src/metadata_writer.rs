@@ -290,7 +290,7 @@ impl Group<'_> {
 
     fn page_over(&mut self, number: u16, page: u64, status: i32) {
         self.writer.writers[number] = PageWriter::default();
-        self.record_due |= self.persistent.end_write(page, status == error::OK);
+        self.record_due |= self.persistent.end_write(page, status == error::OK) && kept!(N18Last);
         self.queue.changed = true;
         if status != error::OK {
             self.fail_metadata(status);

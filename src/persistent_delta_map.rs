@@ -275,8 +275,10 @@ impl<'a> PersistentDeltaMap<'a> {
 
     /// A page that was lost must be written, and what its copies say is not to be trusted until it is durable (N18).
     pub fn distrust_page(&mut self, page: u64) {
-        self.pages[page].distrusted = true;
-        self.distrusted = self.distrusted.saturating_add(1);
+        if kept!(N18) {
+            self.pages[page].distrusted = true;
+            self.distrusted = self.distrusted.saturating_add(1);
+        }
         self.mark_page(page);
     }
 
@@ -291,7 +293,8 @@ impl<'a> PersistentDeltaMap<'a> {
         self.dirty.clear(Extent(page));
         self.later.clear(Extent(page));
         // Where a restore is given up, pages are loaded twice.
-        self.distrusted = self.distrusted.saturating_sub(u32::from(self.pages[page].distrusted));
+        let again = self.pages[page].distrusted && kept!(N18Again);
+        self.distrusted = self.distrusted.saturating_sub(u32::from(again));
         self.pages[page] = Page { newest, sequence, ..Page::default() };
     }
 

@@ -52,7 +52,7 @@ impl Group<'_> {
             // damage of the newest one would take the group back in time (R31).
             let other = start.slots.get(usize::from(slot ^ 1)).copied().unwrap_or_default();
             self.record_due = kept!(N5) && (!matches!(other, Slot::Valid(_)) || self.slots_differ(buffers))
-                || self.record.pages_distrusted;
+                || kept!(N18Left) && self.record.pages_distrusted;
             Ok(())
         });
         match result {
@@ -238,7 +238,7 @@ impl Group<'_> {
             }
         }
         let unreadable = lane.statuses.iter().any(|&status| status != error::OK);
-        let trusted = !unreadable && (whole || !self.record.pages_distrusted);
+        let trusted = !unreadable && (whole || !self.record.pages_distrusted || !kept!(N18Heed));
         let Some((copy, header)) = newest.filter(|_| trusted || !kept!(R30Unreadable)) else {
             // A copy that cannot be read may be the newer one, with bits that the other one lacks. One that is damaged may
             // have been, where the write tore that was to replace it (N18).
@@ -294,7 +294,8 @@ impl Group<'_> {
         }
         // What memory says must be written, or the next Recovery could take the bits back. That write must be newer
         // than whatever lies there unread, and spare the copy that can be read.
-        let unread = UNREAD_SEQUENCE.wrapping_add(self.writer.sequence << UNREAD_STEP_SHIFT);
+        let steps = if kept!(N19) { self.writer.sequence } else { 0 };
+        let unread = UNREAD_SEQUENCE.wrapping_add(steps << UNREAD_STEP_SHIFT);
         let (copy, sequence) = older.map_or((0, unread), |(copy, header)| (copy, header.sequence));
         self.persistent.set_page(page, copy, sequence.saturating_add(1));
         if kept!(N6) {
@@ -369,7 +370,7 @@ impl Group<'_> {
         self.tell_prepared();
         // Before a lost page is written (N18): a write that tears takes the copy that could not be read, and leaves one that
         // may be older.
-        if start.abandoning || self.persistent.distrusted > 0 {
+        if start.abandoning || self.persistent.distrusted > 0 && kept!(N18Before) {
             self.record_due = false;
             start.stage = StartStage::Committing;
             self.begin_commit(Change::Record, buffers);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Profile, World};
+use common::world::{Choice, Habits, Profile, World};
 
 const QUIET: Profile = Profile::QUIET;
 const VOLATILE: Profile = Profile { volatile: true, ..QUIET };
@@ -370,4 +370,146 @@ fn n8_a_superblock_beside_a_failed_flush() {
     }
     let status = world.done_operation(pause);
     assert!(status.is_some_and(|status| status < 0), "a lost superblock counts: {status:?}");
+}
+
+fn verify(world: &World) {
+    // SAFETY: a live group.
+    let status = world.run_operation(|group, tag| unsafe { clone_group_verify(group, 1, 0, tag) });
+    assert_eq!(status, CLONE_GROUP_OK);
+}
+
+/// R44: a host write to the Clone is under way while a run is compared: its extent is not judged, whatever was read. No
+/// mismatch can come of it, as the Delta Map has the extent by then; but it would count as one that was verified.
+#[test]
+fn r44_an_extent_that_met_a_write_to_the_clone_is_not_judged() {
+    let world = fractured(Profile { copy_blocks: 32, ..QUIET }, 1, &[]);
+    verify(&world);
+    world.choose(|io| if is_copy_read(io) && io.lu == 1 { Choice::Hold } else { Choice::Now });
+    world.step(4);
+    assert_eq!(world.holds(|io| io.first_block == 0 && io.block_count == 16), 1, "four extents in one run");
+    world.choose(|io| if is_host_write(io) { Choice::Hold } else { Choice::Now });
+    world.host(CLONE_GROUP_IO_WRITE, 1, at(2), 1, false);
+    world.poll_still();
+    assert_eq!(world.holds(is_host_write), 1, "the write is not under way");
+    // What is read is what was there before the write.
+    assert_eq!(world.complete_chosen(Choice::Now, is_copy_read), 1);
+    world.step_still();
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_host_write);
+    world.settle();
+    assert_eq!(world.delta(1), [2]);
+    assert_eq!(world.events_of(CLONE_GROUP_EVENT_VERIFIED, 1), [0], "a mismatch");
+    assert_eq!(world.statistics().verified_extents, 9, "extent 2 is none of them");
+}
+
+/// N14: hosts write an extent in a Reverse Synchronization, Verify reads it from the Source, the Clone loses it with a flush
+/// that fails, and it is copied from the Clone. Then Verify reads it from the Clone; that it met a copy is what tells the
+/// two apart from two that differ.
+#[test]
+fn n14_a_copy_between_the_reads_of_verify_is_no_mismatch() {
+    let world = reversing(Profile { copies: 4, copy_blocks: 8, ..VOLATILE }, 1, &[1]);
+    world.write(at(5), 4);
+    world.finish_hosts();
+    // The copy of extent 1 hangs, so that the Reverse Synchronization does not end.
+    let hangs = |io: &clone_group_io| is_copy_read(io) && io.first_block == at(1) as u64;
+    let compared = |io: &clone_group_io| is_copy_read(io) && io.lu == 1 && io.first_block == at(5) as u64;
+    world.choose(move |io| if hangs(io) || compared(io) { Choice::Hold } else { Choice::Now });
+    verify(&world);
+    world.step_still();
+    assert_eq!((world.holds(hangs), world.holds(compared)), (1, 1));
+    world.choose(move |io| match () {
+        () if hangs(io) => Choice::Hold,
+        () if is_flush(io) && io.lu == 1 => Choice::FailDone(STATUS),
+        () => Choice::Now,
+    });
+    world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+    world.poll_still();
+    assert_eq!(world.delta(1), [1, 5], "what the Clone lost is not to be copied");
+    world.choose(move |io| if hangs(io) { Choice::Hold } else { Choice::Now });
+    world.ask(Ask::Resume).expect("it is accepted");
+    world.step_still();
+    assert_eq!(world.delta(1), [1], "extent 5 is not copied");
+    assert_eq!((world.holds(hangs), world.holds(compared)), (1, 1), "Verify did not wait");
+    world.complete_chosen(Choice::Now, compared);
+    world.step_still();
+    assert_eq!(world.events_of(CLONE_GROUP_EVENT_MISMATCH, 1), [] as [u64; 0], "a false mismatch");
+    assert_eq!(world.events_of(CLONE_GROUP_EVENT_VERIFIED, 1), [0], "it does not end");
+    // All but extent 1.
+    assert_eq!(world.statistics().verified_extents, 9);
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.does(Ask::Resume);
+    world.settle();
+    assert_eq!(world.content(0), world.content(1));
+}
+
+/// N10, R38: a flush of the Source failed before, so a cancel of a Reverse Synchronization does not ask for another one:
+/// what hosts wrote since then may be lost from the Source, and counts as different.
+#[test]
+fn n10_a_cancel_does_not_trust_a_source_of_which_a_flush_failed() {
+    for map_per_clone in [false, true] {
+        let mut world = fractured(Profile { map_per_clone, ..VOLATILE }, 1, &[1]);
+        world.choose(|io| if is_flush(io) { Choice::Fail(STATUS) } else { Choice::Now });
+        world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+        world.finish_hosts();
+        world.choose_nothing();
+        world.does(Ask::Reverse(1));
+        world.does(Ask::Pause);
+        world.write(at(5), 4);
+        world.finish_hosts();
+        // Whoever flushes the Source later, that is not over.
+        world.choose(|io| if is_flush(io) && io.lu == 0 { Choice::Hold } else { Choice::Now });
+        world.inner.borrow_mut().note_fracture();
+        // SAFETY: a live group.
+        let asked = world.operation(|group, tag| unsafe { clone_group_cancel(group, 1, tag) });
+        world.poll_still();
+        let canceled = world.done_operation(asked.expect("it is accepted"));
+        assert_eq!(canceled, Some(CLONE_GROUP_OK), "the test lost its point: it waits for a flush");
+        assert_eq!(world.delta(1), [1, 5], "what may be lost from the Source is forgotten");
+        world.crash(false);
+        world.check_delta_maps();
+        assert_eq!(world.delta(1), [1, 5]);
+    }
+}
+
+/// R76: hosts keep as many I/Os under way as they may, and none ends. There are slots left for a map page, for a flush of
+/// each LU and for a superblock.
+#[test]
+fn r76_hosts_leave_slots_to_metadata() {
+    let profile = Profile { blocks: 512, extent_blocks: 16, clones: 4, ..VOLATILE };
+    let habits = Habits { requests_max: 64, ..Habits::default() };
+    let mut world = World::with_habits(profile, habits, 3);
+    world.power_on();
+    world.does(Ask::Format);
+    for lu in 1..=4 {
+        world.does(Ask::Add(lu));
+        world.does(Ask::Synchronize(lu));
+    }
+    world.settle();
+    world.choose(|io| if is_host(io) { Choice::Hold } else { Choice::Now });
+    for block in 0..40 {
+        world.write(block, 1);
+        world.poll(8);
+    }
+    // A write takes a slot for each LU; reads take the rest, one by one.
+    for block in 100..110 {
+        world.host(CLONE_GROUP_IO_READ, 0, block, 1, false);
+        world.poll(8);
+    }
+    world.poll_still();
+    assert!(world.holds(is_host) < 40 * 5 + 10, "there are slots for all hosts: the test lost its point");
+    world.inner.borrow_mut().log.clear();
+    let write = world.write(400, 1);
+    world.poll_still();
+    assert!(world.logged(is_page_or_superblock) > 0, "no page is written");
+    world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+    world.poll_still();
+    assert_eq!(world.logged(is_flush), 5, "the LUs are not flushed");
+    let pause = world.ask(Ask::Pause).expect("it is accepted");
+    world.poll_still();
+    assert_eq!(world.done_operation(pause), Some(CLONE_GROUP_OK), "no superblock is written");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+    assert_eq!(world.ended(write), Some(true));
 }

@@ -39,7 +39,7 @@ const fn lives<'a>(binary: &'a str, tests: &'a str, seeds: u32) -> Catcher<'a> {
 
 /// In the order in which they are asked: some random lives, the tests of single rules, which are quick, power losses after
 /// every I/O, and more lives.
-pub const CATCHERS: [Catcher<'_>; 27] = [
+pub const CATCHERS: [Catcher<'_>; 28] = [
     lives("simulation", "random_lives_without_faults", 120),
     lives("simulation", "random_lives_with_faults", 120),
     all("rules_hidden"),
@@ -55,6 +55,7 @@ pub const CATCHERS: [Catcher<'_>; 27] = [
     all("states"),
     some("cancel", "rules"),
     all("knock_out_gaps"),
+    all("regressions_n18"),
     all("crash"),
     all("sets"),
     all("reverse_crash"),
