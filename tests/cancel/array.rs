@@ -1,8 +1,8 @@
 //! An array with two points in time, and what must hold when a restore is left.
 
-use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
+pub use crate::common::stage::Ask;
 use crate::common::world::{Profile, World};
 
 pub const EXTENT_BLOCKS: usize = 4;
@@ -11,88 +11,23 @@ pub const EXTENT_BLOCKS: usize = 4;
 pub const PROFILE: Profile =
     Profile { blocks: 38, extent_blocks: EXTENT_BLOCKS, copies: 3, copy_blocks: 8, ..Profile::QUIET };
 
-/// What one asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
-    Format,
-    Recover,
-    Close,
-    Repair,
-    Add(u32),
-    Remove(u32),
-    Synchronize(u32),
-    Fracture(u32),
-    Restore(u32),
-    Reverse(u32),
-    Pause,
-    Resume,
-    Cancel(u32),
-    Retarget(u32),
-    Accept,
-}
-
-impl Ask {
-    fn call(self, group: *mut clone_group, tag: u64) -> i32 {
-        // SAFETY: the world passes a live group.
-        unsafe {
-            match self {
-                Ask::Format => clone_group_format(group, 0, tag),
-                Ask::Recover => clone_group_recover(group, 0, tag),
-                Ask::Close => clone_group_close(group, tag),
-                Ask::Repair => clone_group_metadata_repair(group, tag),
-                Ask::Add(lu) => clone_group_clone_add(group, lu, tag),
-                Ask::Remove(lu) => clone_group_clone_remove(group, lu, tag),
-                Ask::Synchronize(lu) => clone_group_synchronize(group, lu, tag),
-                Ask::Fracture(lu) => clone_group_fracture(group, lu, std::ptr::null(), 0, tag),
-                Ask::Restore(lu) => clone_group_protected_restore(group, lu, tag),
-                Ask::Reverse(lu) => clone_group_reverse_synchronize(group, lu, tag),
-                Ask::Pause => clone_group_pause(group, tag),
-                Ask::Resume => clone_group_resume(group, tag),
-                Ask::Cancel(lu) => clone_group_cancel(group, lu, tag),
-                Ask::Retarget(lu) => clone_group_retarget(group, lu, tag),
-                Ask::Accept => clone_group_source_accept(group, tag),
-            }
-        }
-    }
-}
-
-pub fn begin(world: &World, ask: Ask) -> Result<u64, i32> {
-    if matches!(ask, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_) | Ask::Cancel(_)) {
-        world.inner.borrow_mut().note_fracture();
-    }
-    world.operation(|group, tag| ask.call(group, tag))
-}
-
-/// Asks and waits; returns the status.
-pub fn run(world: &World, ask: Ask) -> i32 {
-    if matches!(ask, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_) | Ask::Cancel(_)) {
-        world.inner.borrow_mut().note_fracture();
-    }
-    world.run_operation(|group, tag| ask.call(group, tag))
-}
-
-#[track_caller]
-pub fn must(world: &World, ask: Ask) {
-    assert_eq!(run(world, ask), CLONE_GROUP_OK, "{ask:?}");
-}
-
 /// Clones 1 and 2 are two points in time of the Source, which has changed since; hosts wrote to Clone 2, too. Which
 /// extents differ from the Source: from Clone 1 all but 3 and 6, from Clone 2 {0, 2, 5, 9}.
 pub fn two_points_in_time(profile: Profile, seed: u64) -> Box<World> {
     let mut world = World::new(profile, seed);
     world.power_on();
-    must(&world, Ask::Format);
+    world.does(Ask::Format);
     for lu in [1, 2] {
-        must(&world, Ask::Add(lu));
-        must(&world, Ask::Synchronize(lu));
+        world.does(Ask::Add(lu));
+        world.does(Ask::Synchronize(lu));
         world.settle();
     }
-    must(&world, Ask::Fracture(1));
+    world.does(Ask::Fracture(1));
     for (first, count) in [(0, 3), (5, 2), (9, 2), (16, 4), (30, 5)] {
         world.host(CLONE_GROUP_IO_WRITE, 0, first, count, false);
         world.settle();
     }
-    must(&world, Ask::Fracture(2));
+    world.does(Ask::Fracture(2));
     for (first, count) in [(2, 1), (21, 2), (36, 2)] {
         world.host(CLONE_GROUP_IO_WRITE, 0, first, count, false);
         world.settle();
@@ -139,9 +74,9 @@ pub fn check_refused(world: &World) {
     for lu in [1, 2] {
         assert_eq!(world.clone_info(lu).state, CLONE_GROUP_CLONE_FRACTURED);
         assert_eq!(world.clone_info(lu).conditions, CLONE_GROUP_CONDITION_RESTORABLE);
-        assert_eq!(begin(world, Ask::Synchronize(lu as u32)), Err(CLONE_GROUP_ERR_SOURCE_INVALID));
-        assert_eq!(begin(world, Ask::Cancel(lu as u32)), Err(CLONE_GROUP_ERR_STATE));
-        assert_eq!(begin(world, Ask::Retarget(lu as u32)), Err(CLONE_GROUP_ERR_STATE));
+        assert_eq!(world.ask(Ask::Synchronize(lu as u32)), Err(CLONE_GROUP_ERR_SOURCE_INVALID));
+        assert_eq!(world.ask(Ask::Cancel(lu as u32)), Err(CLONE_GROUP_ERR_STATE));
+        assert_eq!(world.ask(Ask::Retarget(lu as u32)), Err(CLONE_GROUP_ERR_STATE));
         world.check_lu_now(lu);
     }
 }
@@ -152,7 +87,7 @@ pub fn restore_exactly(world: &World, lu: usize) {
     let snapshot = content(world, lu);
     let before = world.statistics();
     let marked = delta(world, lu).iter().filter(|&&bit| bit).count() as u64;
-    must(world, Ask::Restore(lu as u32));
+    world.does(Ask::Restore(lu as u32));
     world.settle();
     assert_eq!(world.info().restoring_lu, 0, "the restore does not end");
     assert!(!is_invalid(world), "a new restore leaves the Source invalid");
@@ -167,14 +102,14 @@ pub fn restore_exactly(world: &World, lu: usize) {
 
 /// The mixture is served and stays what it is, also after a power loss.
 pub fn accept_and_check(world: &mut World) {
-    must(world, Ask::Accept);
+    world.does(Ask::Accept);
     assert!(!is_invalid(world));
     let mixture = content(world, 0);
     world.check_lu_now(0);
     world.check_delta_maps();
     world.lose_power(|| false);
     world.power_on();
-    must(world, Ask::Recover);
+    world.does(Ask::Recover);
     world.after_recovery();
     assert!(!is_invalid(world), "the acceptance was not durable");
     assert_eq!(content(world, 0), mixture, "what hosts read of the mixture is gone (R59)");

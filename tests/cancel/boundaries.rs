@@ -72,7 +72,7 @@ fn load(world: &World, ask: Ask, ticks: usize, step: Option<u64>) -> Option<Resu
             break;
         }
         if tick == ticks {
-            asked = Some(begin(world, ask));
+            asked = Some(world.ask(ask));
             let inner = &mut *world.inner.borrow_mut();
             inner.power_fails_at = step.map_or(u64::MAX, |step| inner.steps + step);
         }
@@ -113,20 +113,20 @@ fn after_cancel(world: &mut World, turn: usize) {
         1 => restore_exactly(world, 2),
         2 => accept_and_check(world),
         3 => {
-            must(world, Ask::Close);
+            world.does(Ask::Close);
             world.lose_power(|| false);
             world.power_on();
-            must(world, Ask::Recover);
+            world.does(Ask::Recover);
             world.after_recovery();
             check_refused(world);
             restore_exactly(world, 1);
         }
         _ => {
             // Another restore, canceled too.
-            must(world, Ask::Restore(2));
+            world.does(Ask::Restore(2));
             world.host(CLONE_GROUP_IO_WRITE, 0, 21, 2, false);
             world.host(CLONE_GROUP_IO_READ, 0, 8, 4, false);
-            must(world, Ask::Cancel(2));
+            world.does(Ask::Cancel(2));
             check_refused(world);
             restore_exactly(world, 1);
         }
@@ -144,7 +144,7 @@ fn a_restore_is_canceled_after_every_io() {
         for ticks in 0.. {
             let mut world = two_points_in_time(profile, 7 + ticks as u64);
             let snapshot = content(&world, 1);
-            must(&world, Ask::Restore(1));
+            world.does(Ask::Restore(1));
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let asked = load(&world, Ask::Cancel(1), ticks, None);
                 let status = match asked.expect("the cancel was asked for") {
@@ -194,7 +194,7 @@ fn a_restore_is_retargeted_after_every_io() {
         for ticks in 0.. {
             let world = two_points_in_time(profile, 7 + ticks as u64);
             let snapshot = content(&world, 1);
-            must(&world, Ask::Restore(1));
+            world.does(Ask::Restore(1));
             let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let asked = load(&world, Ask::Retarget(2), ticks, None);
                 let status = match asked.expect("the re-target was asked for") {
@@ -230,7 +230,7 @@ fn a_restore_is_retargeted_after_every_io() {
 /// What holds after Recovery, whatever was lost. `done`: the change was reported as done before.
 fn recover_and_check(world: &mut World, ask: Ask, done: bool, snapshots: &[Vec<u64>; 2], turn: usize) {
     world.power_on();
-    must(world, Ask::Recover);
+    world.does(Ask::Recover);
     world.after_recovery();
     assert_eq!(content(world, 1), snapshots[0], "the Clone was modified (I1)");
     let info = world.info();
@@ -249,11 +249,11 @@ fn recover_and_check(world: &mut World, ask: Ask, done: bool, snapshots: &[Vec<u
     }
     match turn % 3 {
         1 if info.restoring_lu != 0 => {
-            must(world, Ask::Cancel(info.restoring_lu));
+            world.does(Ask::Cancel(info.restoring_lu));
             return after_cancel(world, turn / 3);
         }
         2 if info.restoring_lu != 0 => {
-            must(world, Ask::Retarget(3 - info.restoring_lu));
+            world.does(Ask::Retarget(3 - info.restoring_lu));
             world.check_lu_now(0);
         }
         _ => world.check_lu_after_loss(0),
@@ -273,7 +273,7 @@ fn power_lost_in(ask: Ask, later: &[usize]) -> usize {
                 for step in 1.. {
                     let mut world = two_points_in_time(profile, 11);
                     let snapshots = [content(&world, 1), content(&world, 2)];
-                    must(&world, Ask::Restore(1));
+                    world.does(Ask::Restore(1));
                     let mut dice = fastrand::Rng::with_seed(fate * 1000 + step);
                     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                         let asked = load(&world, ask, ticks, Some(step));

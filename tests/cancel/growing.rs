@@ -31,7 +31,7 @@ fn lus_grow_with_a_new_group() {
     for volatile in [false, true] {
         let profile = Profile { volatile, ..PROFILE };
         let mut old = two_points_in_time(profile, 5);
-        must(&old, Ask::Close);
+        old.does(Ask::Close);
         old.lose_power(|| false);
         let mut world = grown(&old, Profile { volatile, ..GROWN });
         // The area of the old group, with more room behind it.
@@ -42,26 +42,26 @@ fn lus_grow_with_a_new_group() {
         area[..before.len()].copy_from_slice(&before);
         world.inner.borrow_mut().area.replace(&area);
         world.power_on();
-        assert_eq!(run(&world, Ask::Recover), CLONE_GROUP_ERR_METADATA_GEOMETRY);
-        assert_eq!(run(&world, Ask::Format), CLONE_GROUP_ERR_METADATA_EXISTS);
+        assert_eq!(world.result_of(Ask::Recover), CLONE_GROUP_ERR_METADATA_GEOMETRY);
+        assert_eq!(world.result_of(Ask::Format), CLONE_GROUP_ERR_METADATA_EXISTS);
         assert_eq!(world.inner.borrow().area.now, area, "a refused area was written");
         world.inner.borrow_mut().area.replace(&fresh);
-        must(&world, Ask::Format);
+        world.does(Ask::Format);
         world.check_lu_now(0);
         for lu in [1, 2] {
-            must(&world, Ask::Add(lu));
-            must(&world, Ask::Synchronize(lu));
+            world.does(Ask::Add(lu));
+            world.does(Ask::Synchronize(lu));
             world.host(CLONE_GROUP_IO_WRITE, 0, 30 + lu as usize, 20, false);
             world.settle();
             assert_eq!(content(&world, 0), content(&world, lu as usize));
         }
-        must(&world, Ask::Fracture(1));
+        world.does(Ask::Fracture(1));
         world.host(CLONE_GROUP_IO_WRITE, 0, 7290, 10, false);
         world.settle();
         restore_exactly(&world, 1);
         // The old group is still what it was, if somebody wants to go back before anything was written.
         old.power_on();
-        must(&old, Ask::Recover);
+        old.does(Ask::Recover);
         old.after_recovery();
         old.check_lu_after_loss(0);
         restore_exactly(&old, 1);

@@ -25,13 +25,13 @@ impl Life {
         let profile = if faults { draw::with_faults(profile, &mut rng) } else { profile };
         let mut world = World::new(Profile { faults: 0, metadata_faults: 0, ..profile }, seed);
         world.power_on();
-        must(&world, Ask::Format);
+        world.does(Ask::Format);
         // Every Clone becomes a point in time of its own.
         for lu in 1..=profile.clones as u32 {
-            must(&world, Ask::Add(lu));
-            must(&world, Ask::Synchronize(lu));
+            world.does(Ask::Add(lu));
+            world.does(Ask::Synchronize(lu));
             world.settle();
-            must(&world, Ask::Fracture(lu));
+            world.does(Ask::Fracture(lu));
             for _ in 0..rng.usize(1..6) {
                 let first = rng.usize(..profile.blocks);
                 let count = rng.usize(1..=(profile.blocks - first).min(3 * profile.extent_blocks));
@@ -100,7 +100,7 @@ impl Life {
             CLONE_GROUP_CLONE_FRACTURED => Ask::Synchronize(lu),
             _ => Ask::Resume,
         };
-        if let Ok(tag) = begin(&self.world, ask) {
+        if let Ok(tag) = self.world.ask(ask) {
             self.pending = Some((ask, tag));
         }
     }
@@ -133,7 +133,7 @@ impl Life {
         self.world.power_on();
         let profile = self.world.inner.borrow().profile;
         self.world.inner.borrow_mut().profile = Profile { faults: 0, metadata_faults: 0, ..profile };
-        must(&self.world, Ask::Recover);
+        self.world.does(Ask::Recover);
         self.world.after_recovery();
         for lu in 0..=profile.clones {
             let served =
@@ -157,16 +157,16 @@ impl Life {
             self.world.settle();
             self.follow();
             if self.world.info().conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0 {
-                must(&self.world, Ask::Repair);
+                self.world.does(Ask::Repair);
             }
-            must(&self.world, Ask::Resume);
+            self.world.does(Ask::Resume);
         }
         self.world.settle();
         self.follow();
         assert_eq!(self.world.info().restoring_lu, 0, "the restore does not end");
         assert_eq!(self.world.info().reversing_lu, 0, "the Reverse Synchronization does not end");
         if is_invalid(&self.world) {
-            must(&self.world, Ask::Accept);
+            self.world.does(Ask::Accept);
         }
         self.world.check_lu_now(0);
         self.world.check_delta_maps();
@@ -177,7 +177,7 @@ impl Life {
                 assert_eq!(content(&self.world, 0), content(&self.world, lu));
             }
         }
-        must(&self.world, Ask::Close);
+        self.world.does(Ask::Close);
         self.world.lose_power(|| false);
         self.recover();
         let fractured = (1..=self.world.inner.borrow().profile.clones)

@@ -12,7 +12,7 @@ const HELD: Profile = Profile { immediate: 0, ..PROFILE };
 /// A restore from Clone 1 has begun; nothing is copied yet.
 fn restoring(profile: Profile) -> Box<World> {
     let world = two_points_in_time(Profile { immediate: 256, ..profile }, 5);
-    must(&world, Ask::Restore(1));
+    world.does(Ask::Restore(1));
     world.inner.borrow_mut().profile = profile;
     world
 }
@@ -52,18 +52,18 @@ fn saw(world: &World, kind: u32, lu: u32) -> bool {
 #[test]
 fn what_is_refused_in_which_state() {
     let world = two_points_in_time(Profile { clones: 3, ..PROFILE }, 5);
-    let refused = |ask, status| assert_eq!(begin(&world, ask), Err(status), "{ask:?}");
+    let refused = |ask, status| assert_eq!(world.ask(ask), Err(status), "{ask:?}");
     refused(Ask::Cancel(3), CLONE_GROUP_ERR_NO_LU);
     refused(Ask::Cancel(1), CLONE_GROUP_ERR_STATE);
     refused(Ask::Retarget(1), CLONE_GROUP_ERR_STATE);
     refused(Ask::Retarget(3), CLONE_GROUP_ERR_NO_LU);
     refused(Ask::Accept, CLONE_GROUP_ERR_STATE);
-    must(&world, Ask::Add(3));
+    world.does(Ask::Add(3));
     refused(Ask::Cancel(3), CLONE_GROUP_ERR_STATE);
-    must(&world, Ask::Synchronize(3));
+    world.does(Ask::Synchronize(3));
     refused(Ask::Fracture(3), CLONE_GROUP_ERR_NOT_CONSISTENT);
     refused(Ask::Retarget(3), CLONE_GROUP_ERR_STATE);
-    must(&world, Ask::Restore(1));
+    world.does(Ask::Restore(1));
     // The Synchronization was cut short by the restore.
     refused(Ask::Cancel(3), CLONE_GROUP_ERR_STATE);
     refused(Ask::Retarget(3), CLONE_GROUP_ERR_NOT_CONSISTENT);
@@ -71,12 +71,12 @@ fn what_is_refused_in_which_state() {
     refused(Ask::Retarget(9), CLONE_GROUP_ERR_NO_LU);
     refused(Ask::Cancel(2), CLONE_GROUP_ERR_STATE);
     refused(Ask::Accept, CLONE_GROUP_ERR_STATE);
-    must(&world, Ask::Cancel(1));
+    world.does(Ask::Cancel(1));
     refused(Ask::Synchronize(3), CLONE_GROUP_ERR_SOURCE_INVALID);
     refused(Ask::Cancel(1), CLONE_GROUP_ERR_STATE);
     refused(Ask::Retarget(2), CLONE_GROUP_ERR_STATE);
     // One operation at a time.
-    let tag = begin(&world, Ask::Accept).expect("accept");
+    let tag = world.ask(Ask::Accept).expect("accept");
     refused(Ask::Accept, CLONE_GROUP_ERR_BUSY);
     finish(&world);
     assert_eq!(world.done_operation(tag), Some(CLONE_GROUP_OK));
@@ -100,7 +100,7 @@ fn waiting_requests_get_their_own_error() {
     let (clean, _) = world.host(CLONE_GROUP_IO_WRITE, 0, 12, 1, false);
     let (other, _) = world.host(CLONE_GROUP_IO_WRITE, 2, 24, 1, false);
     polls(&world);
-    let tag = begin(&world, Ask::Cancel(1)).expect("the cancel is accepted");
+    let tag = world.ask(Ask::Cancel(1)).expect("the cancel is accepted");
     polls(&world);
     let (late, _) = world.host(CLONE_GROUP_IO_READ, 0, 30, 1, false);
     let (flush, _) = world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
@@ -131,7 +131,7 @@ fn waiting_requests_get_their_own_error() {
 fn an_invalid_source_stays_so() {
     let mut world = restoring(PROFILE);
     world.host(CLONE_GROUP_IO_WRITE, 0, 21, 2, false);
-    must(&world, Ask::Cancel(1));
+    world.does(Ask::Cancel(1));
     for turn in 0..4 {
         check_refused(&world);
         for lu in [1, 2] {
@@ -141,11 +141,11 @@ fn an_invalid_source_stays_so() {
             assert!(delta(&world, lu)[(26 + turn) / EXTENT_BLOCKS], "a write to Clone {lu} is not tracked");
         }
         if turn % 2 == 0 {
-            must(&world, Ask::Close);
+            world.does(Ask::Close);
         }
         world.lose_power(|| false);
         world.power_on();
-        must(&world, Ask::Recover);
+        world.does(Ask::Recover);
         world.after_recovery();
     }
     accept_and_check(&mut world);
@@ -162,14 +162,14 @@ fn nothing_is_copied_twice() {
         polls(&world);
         world.host(CLONE_GROUP_IO_WRITE, 0, 37, 1, false);
         finish(&world);
-        must(&world, Ask::Cancel(1));
+        world.does(Ask::Cancel(1));
         let left = delta(&world, 1);
         assert_eq!(left, differing(&world, 1), "the Delta Map is not exact");
         assert!(marked(&left).len() < different.len(), "nothing was copied at all");
-        must(&world, Ask::Restore(1));
+        world.does(Ask::Restore(1));
         world.step(2);
         finish(&world);
-        must(&world, Ask::Retarget(2));
+        world.does(Ask::Retarget(2));
         assert_eq!(world.info().protected_restore_extents, 0, "P is not 0");
         let before = world.statistics();
         // It differs where it did before the restores, and where the Source has changed since (R2).
@@ -202,7 +202,7 @@ fn a_restore_goes_there_and_back() {
         finish(&world);
         let to = 2 - turn % 2;
         world.inner.borrow_mut().events.clear();
-        must(&world, Ask::Retarget(to as u32));
+        world.does(Ask::Retarget(to as u32));
         for kind in [CLONE_GROUP_EVENT_SOURCE_CHANGED, CLONE_GROUP_EVENT_CLONE_STATE] {
             assert!(saw(&world, kind, to as u32), "event {kind}");
         }
@@ -220,10 +220,10 @@ fn a_restore_goes_there_and_back() {
 #[test]
 fn a_pause_outlives_cancel_and_retarget() {
     let world = restoring(PROFILE);
-    must(&world, Ask::Pause);
-    must(&world, Ask::Cancel(1));
-    must(&world, Ask::Restore(1));
-    must(&world, Ask::Retarget(2));
+    world.does(Ask::Pause);
+    world.does(Ask::Cancel(1));
+    world.does(Ask::Restore(1));
+    world.does(Ask::Retarget(2));
     let before = world.statistics();
     for _ in 0..20 {
         world.step(8);
@@ -233,7 +233,7 @@ fn a_pause_outlives_cancel_and_retarget() {
     assert_eq!(world.statistics().sync_extents, before.sync_extents);
     world.check_lu_now(0);
     assert!(world.statistics().cod_extents > before.cod_extents);
-    must(&world, Ask::Resume);
+    world.does(Ask::Resume);
     world.settle();
     assert_eq!(content(&world, 0), content(&world, 2));
 }
@@ -247,7 +247,7 @@ fn a_drain_is_aborted() {
         let (hung, _) = world.host(CLONE_GROUP_IO_READ, 0, 12, 1, false);
         let (queued, _) = world.host(CLONE_GROUP_IO_READ, 0, 0, 1, false);
         polls(&world);
-        let tag = begin(&world, ask).expect("it is accepted");
+        let tag = world.ask(ask).expect("it is accepted");
         polls(&world);
         assert_eq!(world.done_operation(tag), None, "the drain waits for nothing");
         let (late, status) = world.host(CLONE_GROUP_IO_WRITE, 0, 20, 4, false);
@@ -263,9 +263,9 @@ fn a_drain_is_aborted() {
         world.check_lu_now(0);
         // The superblock is under way: nothing to be taken back.
         world.inner.borrow_mut().profile.immediate = 256;
-        must(&world, Ask::Restore(1));
+        world.does(Ask::Restore(1));
         world.inner.borrow_mut().profile.immediate = 0;
-        let tag = begin(&world, ask).expect("it is accepted");
+        let tag = world.ask(ask).expect("it is accepted");
         polls(&world);
         assert_eq!(world.held(), 1, "no superblock is under way");
         assert_eq!(abort(&world, tag), CLONE_GROUP_ERR_NO_REQUEST);
@@ -288,7 +288,7 @@ fn stalled_extents_are_forgotten() {
         world.host(CLONE_GROUP_IO_READ, 0, 0, 10, false);
         world.settle_or_stall();
         assert_eq!(world.clone_info(1).conditions, CLONE_GROUP_CONDITION_STALLED);
-        must(&world, ask);
+        world.does(ask);
         let info = world.clone_info(1);
         assert_eq!(
             (info.conditions & CLONE_GROUP_CONDITION_STALLED, info.extents_failed, info.first_failed_extent),
@@ -318,7 +318,7 @@ fn a_superblock_that_fails() {
             finish(&world);
             assert_eq!(status_of(&world, write), Some(CLONE_GROUP_OK));
             assert_eq!(world.info().protected_restore_extents, 2);
-            let tag = begin(&world, ask).expect("it is accepted");
+            let tag = world.ask(ask).expect("it is accepted");
             polls(&world);
             for _ in 0..good {
                 world.complete_some(1);
@@ -333,15 +333,15 @@ fn a_superblock_that_fails() {
             assert_eq!(failed, good < 2);
             if failed {
                 assert_eq!(
-                    begin(&world, Ask::Cancel(1)),
+                    world.ask(Ask::Cancel(1)),
                     Err(match (good, ask) {
                         (1, _) => CLONE_GROUP_ERR_STATE,
                         _ => CLONE_GROUP_ERR_METADATA_FAILED,
                     })
                 );
-                assert_eq!(begin(&world, Ask::Retarget(2)), Err(CLONE_GROUP_ERR_METADATA_FAILED));
-                assert_eq!(begin(&world, Ask::Accept), Err(CLONE_GROUP_ERR_METADATA_FAILED));
-                must(&world, Ask::Repair);
+                assert_eq!(world.ask(Ask::Retarget(2)), Err(CLONE_GROUP_ERR_METADATA_FAILED));
+                assert_eq!(world.ask(Ask::Accept), Err(CLONE_GROUP_ERR_METADATA_FAILED));
+                world.does(Ask::Repair);
             }
             if good == 0 {
                 assert_eq!((world.info().restoring_lu, world.info().protected_restore_extents), (1, 2));
@@ -366,7 +366,7 @@ fn a_flush_that_fails() {
     for ask in [Ask::Cancel(1), Ask::Retarget(2), Ask::Accept] {
         let world = restoring(cached);
         if ask == Ask::Accept {
-            must(&world, Ask::Cancel(1));
+            world.does(Ask::Cancel(1));
         } else {
             let before = world.statistics().sync_extents;
             while world.statistics().sync_extents < before + 2 {
@@ -374,7 +374,7 @@ fn a_flush_that_fails() {
                 world.complete_some(1);
             }
         }
-        let tag = begin(&world, ask).expect("it is accepted");
+        let tag = world.ask(ask).expect("it is accepted");
         world.inner.borrow_mut().profile.faults = 0;
         // Whatever is under way finishes; the flush fails.
         for _ in 0..100 {
@@ -390,14 +390,14 @@ fn a_flush_that_fails() {
         match ask {
             Ask::Retarget(_) => {
                 assert_eq!((world.info().restoring_lu, world.info().restore_generation), (1, 1));
-                must(&world, Ask::Resume);
+                world.does(Ask::Resume);
                 world.settle();
                 world.check_lu_now(0);
             }
             _ => {
                 check_refused(&world);
                 world.check_delta_maps();
-                must(&world, Ask::Accept);
+                world.does(Ask::Accept);
                 world.check_lu_now(0);
             }
         }
@@ -411,31 +411,31 @@ fn a_flush_that_fails() {
 fn clones_are_removed_during_a_restore() {
     let world = restoring(PROFILE);
     world.host(CLONE_GROUP_IO_WRITE, 0, 9, 1, false);
-    assert_eq!(begin(&world, Ask::Remove(1)), Err(CLONE_GROUP_ERR_STATE));
-    must(&world, Ask::Remove(2));
+    assert_eq!(world.ask(Ask::Remove(1)), Err(CLONE_GROUP_ERR_STATE));
+    world.does(Ask::Remove(2));
     assert_eq!(world.clone_info(2).state, CLONE_GROUP_CLONE_ABSENT);
-    assert_eq!(begin(&world, Ask::Add(2)), Err(CLONE_GROUP_ERR_STATE));
-    assert_eq!(begin(&world, Ask::Retarget(2)), Err(CLONE_GROUP_ERR_NO_LU));
+    assert_eq!(world.ask(Ask::Add(2)), Err(CLONE_GROUP_ERR_STATE));
+    assert_eq!(world.ask(Ask::Retarget(2)), Err(CLONE_GROUP_ERR_NO_LU));
     world.host(CLONE_GROUP_IO_WRITE, 0, 17, 6, false);
     world.settle();
     world.check_lu_now(0);
     restore_exactly(&world, 1);
-    must(&world, Ask::Add(2));
-    must(&world, Ask::Synchronize(2));
+    world.does(Ask::Add(2));
+    world.does(Ask::Synchronize(2));
     world.settle();
-    must(&world, Ask::Fracture(2));
+    world.does(Ask::Fracture(2));
     world.host(CLONE_GROUP_IO_WRITE, 0, 17, 6, false);
     world.settle();
-    must(&world, Ask::Restore(1));
-    must(&world, Ask::Cancel(1));
-    must(&world, Ask::Remove(1));
-    must(&world, Ask::Remove(2));
+    world.does(Ask::Restore(1));
+    world.does(Ask::Cancel(1));
+    world.does(Ask::Remove(1));
+    world.does(Ask::Remove(2));
     assert!(is_invalid(&world), "the Source was accepted by nobody");
     assert_eq!(world.host(CLONE_GROUP_IO_READ, 0, 0, 1, false).1, Some(CLONE_GROUP_ERR_SOURCE_INVALID));
-    must(&world, Ask::Add(1));
-    assert_eq!(begin(&world, Ask::Synchronize(1)), Err(CLONE_GROUP_ERR_SOURCE_INVALID));
-    must(&world, Ask::Accept);
-    must(&world, Ask::Synchronize(1));
+    world.does(Ask::Add(1));
+    assert_eq!(world.ask(Ask::Synchronize(1)), Err(CLONE_GROUP_ERR_SOURCE_INVALID));
+    world.does(Ask::Accept);
+    world.does(Ask::Synchronize(1));
     world.settle();
     assert_eq!(content(&world, 0), content(&world, 1));
 }
@@ -454,7 +454,7 @@ fn a_clone_is_removed_under_load() {
                 world.host(CLONE_GROUP_IO_READ, 0, (block + 15) % 30, 8, false);
             }
             if turn == 20 {
-                tag = begin(&world, Ask::Remove(2)).ok();
+                tag = world.ask(Ask::Remove(2)).ok();
             }
             world.poll(2);
             world.complete_some(1);
@@ -473,14 +473,14 @@ fn a_clone_is_removed_under_load() {
 fn a_synchronization_is_canceled() {
     for volatile in [false, true] {
         let world = two_points_in_time(Profile { volatile, immediate: 256, ..PROFILE }, 5);
-        must(&world, Ask::Synchronize(2));
+        world.does(Ask::Synchronize(2));
         let before = delta(&world, 2);
         world.step(2);
         finish(&world);
         world.inner.borrow_mut().profile.immediate = 0;
         world.host(CLONE_GROUP_IO_WRITE, 0, 30, 1, false);
         polls(&world);
-        let tag = begin(&world, Ask::Cancel(2)).expect("the cancel is accepted");
+        let tag = world.ask(Ask::Cancel(2)).expect("the cancel is accepted");
         finish(&world);
         assert_eq!(world.done_operation(tag), Some(CLONE_GROUP_OK));
         assert!(saw(&world, CLONE_GROUP_EVENT_CANCELED, 2));
@@ -492,7 +492,7 @@ fn a_synchronization_is_canceled() {
             (Ask::Restore(2), CLONE_GROUP_ERR_NOT_CONSISTENT),
             (Ask::Cancel(2), CLONE_GROUP_ERR_STATE),
         ] {
-            assert_eq!(begin(&world, ask), Err(status), "{ask:?}");
+            assert_eq!(world.ask(ask), Err(status), "{ask:?}");
         }
         assert_eq!(world.host(CLONE_GROUP_IO_READ, 2, 0, 1, false).1, Some(CLONE_GROUP_ERR_STATE));
         world.check_delta_maps();
@@ -500,7 +500,7 @@ fn a_synchronization_is_canceled() {
         world.host(CLONE_GROUP_IO_WRITE, 0, 25, 1, false);
         finish(&world);
         world.check_delta_maps();
-        must(&world, Ask::Synchronize(2));
+        world.does(Ask::Synchronize(2));
         world.settle();
         assert_eq!(world.clone_info(2).state, CLONE_GROUP_CLONE_SYNCHRONIZED);
         assert_eq!(content(&world, 0), content(&world, 2));
@@ -520,7 +520,7 @@ fn a_source_that_recovery_gave_up_is_accepted() {
     }
     world.inner.borrow_mut().area.replace(&bytes);
     world.power_on();
-    assert_eq!(run(&world, Ask::Recover), CLONE_GROUP_ERR_RESTORE_MAP_LOST);
+    assert_eq!(world.result_of(Ask::Recover), CLONE_GROUP_ERR_RESTORE_MAP_LOST);
     // SAFETY: a live group.
     let abandon =
         |group, tag| unsafe { clone_group_recover(group, CLONE_GROUP_RECOVER_ABANDON_RESTORE, tag) };
@@ -537,21 +537,21 @@ fn a_large_protected_restore_map_is_moved_in_slices() {
     let profile = Profile { blocks: extents, extent_blocks: 1, copies: 4, copy_blocks: 64, ..PROFILE };
     let mut world = World::new(profile, 3);
     world.power_on();
-    must(&world, Ask::Format);
+    world.does(Ask::Format);
     for lu in [1, 2] {
-        must(&world, Ask::Add(lu));
-        must(&world, Ask::Synchronize(lu));
+        world.does(Ask::Add(lu));
+        world.does(Ask::Synchronize(lu));
         for _ in 0..100_000 {
             if world.step(256) == CLONE_GROUP_OK {
                 break;
             }
         }
-        must(&world, Ask::Fracture(lu));
+        world.does(Ask::Fracture(lu));
     }
     // One extent differs, so that the restore is not over at once.
     world.host(CLONE_GROUP_IO_WRITE, 0, 99, 1, false);
     finish(&world);
-    must(&world, Ask::Restore(1));
+    world.does(Ask::Restore(1));
     let ends = [0, 70, (1 << 18) - 3, (1 << 18) + 9, (1 << 19) - 2, (1 << 19) + 290];
     let write = |world: &World| {
         for first in ends {
@@ -560,16 +560,16 @@ fn a_large_protected_restore_map_is_moved_in_slices() {
         finish(world);
     };
     write(&world);
-    must(&world, Ask::Retarget(2));
+    world.does(Ask::Retarget(2));
     let mut written: Vec<usize> = ends.iter().flat_map(|&first| first..first + 8).chain([99]).collect();
     written.sort_unstable();
     assert_eq!(world.info().protected_restore_extents, 0);
     assert_eq!((marked(&delta(&world, 1)), marked(&delta(&world, 2))), (written.clone(), written.clone()));
     write(&world);
-    must(&world, Ask::Cancel(2));
+    world.does(Ask::Cancel(2));
     assert_eq!(world.info().protected_restore_extents, 0);
     assert_eq!((marked(&delta(&world, 1)), marked(&delta(&world, 2))), (written.clone(), written));
-    must(&world, Ask::Restore(2));
+    world.does(Ask::Restore(2));
     world.settle();
     assert!(content(&world, 0) == content(&world, 2), "the restore is not complete");
 }
@@ -590,7 +590,7 @@ fn a_page_that_fails_in_the_drain() {
                 polls(&world);
             }
             assert_eq!(world.only_held(), Some(CLONE_GROUP_IO_PERSIST_WRITE), "no page is under way");
-            let tag = begin(&world, ask).expect("it is accepted");
+            let tag = world.ask(ask).expect("it is accepted");
             polls(&world);
             assert_eq!(world.done_operation(tag), None, "the drain does not wait for the page");
             world.inner.borrow_mut().profile.metadata_faults = 65536;
@@ -599,10 +599,10 @@ fn a_page_that_fails_in_the_drain() {
             assert_eq!(world.done_operation(tag), Some(CLONE_GROUP_ERR_METADATA_FAILED));
             assert!(status_of(&world, write).is_some_and(|status| status < 0), "the write is not refused");
             assert_eq!((world.info().restoring_lu, world.info().restore_generation), (1, 1));
-            must(&world, Ask::Repair);
+            world.does(Ask::Repair);
             // It is the Clone's still: G of an extent that does not differ is only a mark.
             world.check_delta_maps();
-            must(&world, ask);
+            world.does(ask);
             match ask {
                 Ask::Cancel(_) => check_refused(&world),
                 _ => world.check_lu_now(0),
@@ -622,7 +622,7 @@ fn redirected_reads_end_first() {
         let (read, _) = world.host(CLONE_GROUP_IO_READ, 0, 0, 4, false);
         polls(&world);
         assert_eq!(world.statistics().redirected_reads, 1, "the read was not redirected");
-        let tag = begin(&world, ask).expect("it is accepted");
+        let tag = world.ask(ask).expect("it is accepted");
         polls(&world);
         assert_eq!(world.held(), 1, "something else began");
         assert_eq!((world.done_operation(tag), world.info().restoring_lu), (None, 1));

@@ -6,9 +6,17 @@ use ::clone_group::ffi::types::*;
 
 use super::world::{Inner, Profile, World};
 
-/// An operation, by its LU.
+/// What one asks of the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ask {
+    Format,
+    /// Over a valid group.
+    FormatForced,
+    Recover,
+    /// Gives up a restore whose map is lost.
+    RecoverAbandoning,
+    Close,
+    Repair,
     Add(u32),
     Remove(u32),
     Synchronize(u32),
@@ -17,18 +25,26 @@ pub enum Ask {
     Reverse(u32),
     Pause,
     Resume,
-    Repair,
-    Close,
-    Recover,
-    Format,
-    FormatForced,
+    Cancel(u32),
+    Retarget(u32),
+    Accept,
+    /// What is found to differ is marked.
+    Verify(u32),
 }
 
-impl World {
-    fn call(ask: Ask, group: *mut clone_group, tag: u64) -> i32 {
+impl Ask {
+    fn call(self, group: *mut clone_group, tag: u64) -> i32 {
         // SAFETY: the world passes a live group.
         unsafe {
-            match ask {
+            match self {
+                Ask::Format => clone_group_format(group, 0, tag),
+                Ask::FormatForced => clone_group_format(group, CLONE_GROUP_FORMAT_FORCE, tag),
+                Ask::Recover => clone_group_recover(group, 0, tag),
+                Ask::RecoverAbandoning => {
+                    clone_group_recover(group, CLONE_GROUP_RECOVER_ABANDON_RESTORE, tag)
+                }
+                Ask::Close => clone_group_close(group, tag),
+                Ask::Repair => clone_group_metadata_repair(group, tag),
                 Ask::Add(lu) => clone_group_clone_add(group, lu, tag),
                 Ask::Remove(lu) => clone_group_clone_remove(group, lu, tag),
                 Ask::Synchronize(lu) => clone_group_synchronize(group, lu, tag),
@@ -37,32 +53,37 @@ impl World {
                 Ask::Reverse(lu) => clone_group_reverse_synchronize(group, lu, tag),
                 Ask::Pause => clone_group_pause(group, tag),
                 Ask::Resume => clone_group_resume(group, tag),
-                Ask::Repair => clone_group_metadata_repair(group, tag),
-                Ask::Close => clone_group_close(group, tag),
-                Ask::Recover => clone_group_recover(group, 0, tag),
-                Ask::Format => clone_group_format(group, 0, tag),
-                Ask::FormatForced => clone_group_format(group, CLONE_GROUP_FORMAT_FORCE, tag),
+                Ask::Cancel(lu) => clone_group_cancel(group, lu, tag),
+                Ask::Retarget(lu) => clone_group_retarget(group, lu, tag),
+                Ask::Accept => clone_group_source_accept(group, tag),
+                Ask::Verify(lu) => clone_group_verify(group, lu, CLONE_GROUP_VERIFY_MARK, tag),
             }
         }
     }
 
+    /// What the model has to know of it before.
+    fn note(self, world: &World) {
+        if matches!(self, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_) | Ask::Cancel(_)) {
+            world.inner.borrow_mut().note_fracture();
+        }
+    }
+}
+
+impl World {
     /// Asks for an operation; returns its tag.
     pub fn ask(&self, ask: Ask) -> Result<u64, i32> {
-        if matches!(ask, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_)) {
-            self.inner.borrow_mut().note_fracture();
-        }
-        self.operation(|group, tag| World::call(ask, group, tag))
+        ask.note(self);
+        self.operation(|group, tag| ask.call(group, tag))
     }
 
     /// Asks for an operation, waits for its end, and returns its status.
     pub fn result_of(&self, ask: Ask) -> i32 {
-        if matches!(ask, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_)) {
-            self.inner.borrow_mut().note_fracture();
-        }
-        self.run_operation(|group, tag| World::call(ask, group, tag))
+        ask.note(self);
+        self.run_operation(|group, tag| ask.call(group, tag))
     }
 
     /// The operation works.
+    #[track_caller]
     pub fn does(&self, ask: Ask) {
         assert_eq!(self.result_of(ask), CLONE_GROUP_OK, "{ask:?}");
     }

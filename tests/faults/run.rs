@@ -59,7 +59,7 @@ fn one(world: &mut World, step: Step, begun: usize) -> usize {
         }
         // Hosts ask nothing of a group that did not come up.
         Step::Host(_) if world.info().state != CLONE_GROUP_STATE_READY => {}
-        Step::Begin(ask) => return begun + usize::from(ask.begin(world).is_ok()),
+        Step::Begin(ask) => return begun + usize::from(world.ask(ask).is_ok()),
         Step::Restart => {
             rest(world);
             advance(world, step, false);

@@ -1,55 +1,14 @@
 //! Plays a script on a simulated array.
 
-use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::{Ask, Host, Script, Step};
 use crate::common::world::World;
 
 impl Ask {
-    /// Asks.
-    pub fn call(self, group: *mut clone_group, tag: u64) -> i32 {
-        // SAFETY: the world passes a live group.
-        unsafe {
-            match self {
-                Ask::Format => clone_group_format(group, 0, tag),
-                Ask::FormatForced => clone_group_format(group, CLONE_GROUP_FORMAT_FORCE, tag),
-                Ask::Recover => clone_group_recover(group, 0, tag),
-                Ask::RecoverAbandoning => {
-                    clone_group_recover(group, CLONE_GROUP_RECOVER_ABANDON_RESTORE, tag)
-                }
-                Ask::Close => clone_group_close(group, tag),
-                Ask::Repair => clone_group_metadata_repair(group, tag),
-                Ask::Add(lu) => clone_group_clone_add(group, lu, tag),
-                Ask::Remove(lu) => clone_group_clone_remove(group, lu, tag),
-                Ask::Synchronize(lu) => clone_group_synchronize(group, lu, tag),
-                Ask::Fracture(lu) => clone_group_fracture(group, lu, std::ptr::null(), 0, tag),
-                Ask::Restore(lu) => clone_group_protected_restore(group, lu, tag),
-                Ask::Reverse(lu) => clone_group_reverse_synchronize(group, lu, tag),
-                Ask::Pause => clone_group_pause(group, tag),
-                Ask::Resume => clone_group_resume(group, tag),
-                Ask::Cancel(lu) => clone_group_cancel(group, lu, tag),
-                Ask::Retarget(lu) => clone_group_retarget(group, lu, tag),
-                Ask::Accept => clone_group_source_accept(group, tag),
-                Ask::Verify(lu) => clone_group_verify(group, lu, CLONE_GROUP_VERIFY_MARK, tag),
-            }
-        }
-    }
-
-    /// Asks, and notes what the model has to know of it.
-    pub fn begin(self, world: &World) -> Result<u64, i32> {
-        if matches!(self, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_) | Ask::Cancel(_)) {
-            world.inner.borrow_mut().note_fracture();
-        }
-        world.operation(|group, tag| self.call(group, tag))
-    }
-
     /// Asks and waits; the status.
     pub fn run(self, world: &World) -> i32 {
-        if matches!(self, Ask::Fracture(_) | Ask::Restore(_) | Ask::Reverse(_) | Ask::Cancel(_)) {
-            world.inner.borrow_mut().note_fracture();
-        }
-        let status = world.run_operation(|group, tag| self.call(group, tag));
+        let status = world.result_of(self);
         let starts = matches!(self, Ask::Format | Ask::FormatForced | Ask::Recover | Ask::RecoverAbandoning);
         if starts && status == CLONE_GROUP_OK {
             // No event says who is a member.
@@ -77,7 +36,7 @@ pub fn advance(world: &mut World, step: Step, must: bool) {
             assert!(!must || status == CLONE_GROUP_OK, "{ask:?} ended with {status}");
         }
         Step::Begin(ask) => {
-            let begun = ask.begin(world);
+            let begun = world.ask(ask);
             assert!(!must || begun.is_ok(), "{ask:?}: {begun:?}");
         }
         Step::Host(request) => host(world, request),

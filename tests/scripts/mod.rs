@@ -8,38 +8,13 @@
 mod drive;
 mod table;
 
+pub use crate::common::stage::Ask;
 use crate::common::world::Profile;
 
 #[allow(unused_imports)]
 pub use drive::{advance, play, settle};
 #[allow(unused_imports)]
 pub use table::{all, chosen, named};
-
-/// What one asks of the group.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ask {
-    Format,
-    /// Over a valid group.
-    FormatForced,
-    Recover,
-    /// Gives up a restore whose map is lost.
-    RecoverAbandoning,
-    Close,
-    Repair,
-    Add(u32),
-    Remove(u32),
-    Synchronize(u32),
-    Fracture(u32),
-    Restore(u32),
-    Reverse(u32),
-    Pause,
-    Resume,
-    Cancel(u32),
-    Retarget(u32),
-    Accept,
-    /// What is found to differ is marked.
-    Verify(u32),
-}
 
 /// A request of a host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

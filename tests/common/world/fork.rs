@@ -258,29 +258,6 @@ impl World {
         self.inner.borrow_mut().boundary = Some(boundary);
     }
 
-    /// After Recovery: every block of the LU holds a legal value, and the same one when it is read again (R59). Reads
-    /// so many blocks at once.
-    pub fn check_lu_after_loss_by(&self, lu: usize, chunk: usize) {
-        let blocks = self.inner.borrow().profile.blocks;
-        for first in (0..blocks).step_by(chunk) {
-            let count = chunk.min(blocks - first);
-            let once = self.read_now(lu, first, count).expect("a read after Recovery");
-            let twice = self.read_now(lu, first, count).expect("a read after Recovery");
-            assert_eq!(once, twice, "LU {lu} blocks {first}+{count} change without a write (R59)");
-            let inner = &mut *self.inner.borrow_mut();
-            for (number, &value) in once.iter().enumerate() {
-                let block = &mut inner.models[lu][first + number];
-                let legal = block.legal_after_loss();
-                assert!(
-                    legal.contains(&value),
-                    "LU {lu} block {} holds {value:#x} after a power loss, legal are {legal:x?}",
-                    first + number
-                );
-                *block = Block::holding(vec![value]);
-            }
-        }
-    }
-
     /// Hosts write these values from now on.
     pub fn next_value_is(&self, value: u64) {
         self.inner.borrow_mut().next_value = value;

@@ -65,8 +65,12 @@ impl World {
 
     /// After Recovery: every block holds a legal value, and the same one when it is read again (R59).
     pub fn check_lu_after_loss(&self, lu: usize) {
+        self.check_lu_after_loss_by(lu, 5);
+    }
+
+    /// The same; reads so many blocks at once.
+    pub fn check_lu_after_loss_by(&self, lu: usize, chunk: usize) {
         let blocks = self.inner.borrow().profile.blocks;
-        let chunk = 5;
         for first in (0..blocks).step_by(chunk) {
             self.check_after_loss(lu, first, chunk.min(blocks - first));
         }
