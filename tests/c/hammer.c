@@ -404,7 +404,7 @@ static void live(void)
     }
     hammer(administer);
 
-    hang_next = 1; // nobody looks
+    set(&hang_next);
     CHECK_STATUS(CLONE_GROUP_PENDING,
                  clone_group_host_read(group, 0, BLOCKS - 1, 1, data, 0, HUNG));
     while (is_set(&hang_next)) {
