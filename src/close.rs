@@ -83,10 +83,7 @@ impl Group<'_> {
                 }
             }
             CloseStage::Sweeping(_) => {
-                // What copies changed that nobody waited for yet.
-                self.persistent.save_later();
-                self.queue.changed = true;
-                if !self.persistent.has_later() {
+                if self.saved_all() {
                     close.stage = CloseStage::Pages;
                 }
             }

@@ -8,7 +8,7 @@
 
 use crate::clone::CloneState;
 use crate::geometry::{Extent, ExtentRange};
-use crate::group::Group;
+use crate::group::{Group, SLICES_MAX};
 use crate::knock_out::kept;
 
 impl Group<'_> {
@@ -55,10 +55,7 @@ impl Group<'_> {
             return;
         }
         if self.config.map_per_clone() && kept!(R72Progress) {
-            self.persistent.save_later();
-            if self.persistent.has_later() {
-                // The next slice.
-                self.queue.changed = true;
+            if !self.saved_all() {
                 return;
             }
         } else if !over && self.has_one_clone() {
@@ -67,6 +64,15 @@ impl Group<'_> {
             self.swept_below = self.clone(from).cursor;
         }
         self.saved_left = left;
+    }
+
+    /// Writes down what copies changed and nobody waited for: some pages in a poll. Returns whether that was all.
+    pub(crate) fn saved_all(&mut self) -> bool {
+        if self.persistent.has_later() && self.may_walk(SLICES_MAX) {
+            self.persistent.save_later();
+            self.queue.changed = true;
+        }
+        !self.persistent.has_later()
     }
 
     fn has_one_clone(&self) -> bool {

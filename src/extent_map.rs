@@ -156,9 +156,30 @@ impl<'a> ExtentMap<'a> {
 
     /// Sets the extents, but those behind the end. Returns how many of them were clear.
     pub fn set_range(&self, range: ExtentRange) -> u64 {
-        let bits = self.clip(range);
+        self.set_bits(self.clip(range), usize::MAX)
+    }
+
+    /// Clears the extents. Returns how many of them were set.
+    pub fn clear_range(&self, range: ExtentRange) -> u64 {
+        self.clear_bits(self.clip(range), usize::MAX)
+    }
+
+    /// Sets those extents of a [`ExtentMap::word`] that `chosen` has, but those behind the end. Returns how many of
+    /// them were clear.
+    pub fn set_in_word(&self, index: usize, chosen: usize) -> u64 {
+        self.set_bits(self.bits_of_word(index), chosen)
+    }
+
+    /// Clears those extents of a [`ExtentMap::word`] that `chosen` has. Returns how many of them were set.
+    pub fn clear_in_word(&self, index: usize, chosen: usize) -> u64 {
+        self.clear_bits(self.bits_of_word(index), chosen)
+    }
+
+    /// Sets the bits of level 0, of each word only those that are chosen.
+    fn set_bits(&self, bits: Range<usize>, chosen: usize) -> u64 {
         let mut added = 0;
         for (at, mask) in pieces(bits.clone(), WORD_SHIFT) {
+            let mask = mask & chosen;
             let Some(word) = self.at(0, at) else { break };
             // Most extents that a host writes are set already: a load leaves the cache line shared.
             if word.load(ORDER) & mask != mask {
@@ -173,12 +194,13 @@ impl<'a> ExtentMap<'a> {
         added
     }
 
-    /// Clears the extents. Returns how many of them were set.
-    pub fn clear_range(&self, range: ExtentRange) -> u64 {
+    /// Clears the bits of level 0, of each word only those that are chosen.
+    fn clear_bits(&self, bits: Range<usize>, chosen: usize) -> u64 {
         let mut removed = 0;
         // Words of one summary word are settled together.
         let (mut group, mut emptied) = (0, 0);
-        for (at, mask) in pieces(self.clip(range), WORD_SHIFT) {
+        for (at, mask) in pieces(bits, WORD_SHIFT) {
+            let mask = mask & chosen;
             let Some(word) = self.at(0, at) else { break };
             if word.load(ORDER) & mask == 0 {
                 continue;
@@ -268,6 +290,12 @@ impl<'a> ExtentMap<'a> {
     /// The part of the range that the map has, as bits of level 0.
     fn clip(&self, range: ExtentRange) -> Range<usize> {
         index(range.first.0)..index(range.end.0).min(self.extents)
+    }
+
+    /// The bits of a word of level 0 that the map has.
+    fn bits_of_word(&self, at: usize) -> Range<usize> {
+        let first = at.saturating_mul(index(u64::from(Self::WORD_BITS)));
+        first..first.saturating_add(index(u64::from(Self::WORD_BITS))).min(self.extents)
     }
 
     /// A setter's way up: fills the entries of these words of level 0, at every level.

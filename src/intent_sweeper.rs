@@ -16,7 +16,7 @@ use core::ops::Range;
 
 use crate::clone::CloneState;
 use crate::extent_map::ExtentMap;
-use crate::geometry::{Extent, ExtentRange, count};
+use crate::geometry::{Extent, ExtentRange, count, index};
 use crate::group::{Group, SLICES_MAX, SOURCE};
 use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
@@ -165,15 +165,17 @@ impl Group<'_> {
         (1..=self.config.clones_max).find(|&lu| self.clone(lu).delta.inherits_intent)
     }
 
-    /// Whether G may lose the extent, as far as the maps say (R3). Copied but not flushed has D = 1 still. Where each
-    /// Clone has a column of its own, D and P stand there and need no intent.
-    fn is_spare(&self, extent: Extent) -> bool {
-        if self.config.map_per_clone() || !kept!(R3) {
-            return true;
+    /// Those extents of a word that G has and may lose, as far as the maps say (R3). Copied but not flushed has D = 1
+    /// still. Where each Clone has a column of its own, D and P stand there and need no intent.
+    fn spare_in_word(&self, word: usize) -> usize {
+        let set = self.persistent.bits.word(word);
+        if set == 0 || self.config.map_per_clone() || !kept!(R3) {
+            return set;
         }
         let present = |state| state != CloneState::Absent;
-        !self.protected_restore.bits.get(extent)
-            && !self.clones_where(present).any(|lu| self.clone(lu).delta.bits.get(extent))
+        let restored = self.protected_restore.bits.word(word);
+        self.clones_where(present)
+            .fold(set & !restored, |spare, lu| spare & !self.clone(lu).delta.bits.word(word))
     }
 
     fn choose_candidates(&mut self, page: u64) -> u64 {
@@ -182,12 +184,8 @@ impl Group<'_> {
         self.sweeper
             .candidates
             .clear_range(ExtentRange::new(Extent(0), Extent(self.sweeper.candidates.extents())));
-        let mut rest = extents;
-        while let Some(extent) = self.persistent.bits.next_set_in(rest) {
-            rest.first = Extent(extent.0.wrapping_add(1));
-            if self.is_spare(extent) {
-                self.sweeper.candidates.set(Extent(extent.0.saturating_sub(extents.first.0)));
-            }
+        for (word, of_page) in words_of(extents).zip(0..) {
+            self.sweeper.candidates.set_in_word(of_page, self.spare_in_word(word));
         }
         for request in 0..crate::geometry::slot(self.requests.len()) {
             let waiting = self.requests[request];
@@ -208,11 +206,11 @@ impl Group<'_> {
 
     /// From here on a write to a candidate is noticed (R71).
     fn withdraw_candidates(&mut self) {
-        let base = self.sweeper.extents.first.0;
-        let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
-        while let Some(spare) = self.sweeper.candidates.next_set_in(rest).filter(|_| kept!(R71Withdraw)) {
-            rest.first = Extent(spare.0.wrapping_add(1));
-            self.persistent.withdraw_pass(ExtentRange::one(Extent(base.wrapping_add(spare.0))));
+        if !kept!(R71Withdraw) {
+            return;
+        }
+        for (word, of_page) in words_of(self.sweeper.extents).zip(0..) {
+            self.persistent.withdraw_pass_in_word(word, self.sweeper.candidates.word(of_page));
         }
     }
 
@@ -236,16 +234,12 @@ impl Group<'_> {
     }
 
     fn clear_candidates(&mut self, page: u64) {
-        let base = self.sweeper.extents.first.0;
         let mut cleared = 0;
-        let mut rest = ExtentRange::new(Extent(0), Extent(self.sweeper.extents.count()));
-        while let Some(spare) = self.sweeper.candidates.next_set_in(rest) {
-            rest.first = Extent(spare.0.wrapping_add(1));
-            let extent = Extent(base.wrapping_add(spare.0));
+        for (word, of_page) in words_of(self.sweeper.extents).zip(0..) {
             // D may have come back meanwhile: a leg of a write failed.
-            if self.is_spare(extent) || !kept!(R3Again) {
-                cleared += u64::from(self.persistent.bits.clear(extent));
-            }
+            let spare = if kept!(R3Again) { self.spare_in_word(word) } else { usize::MAX };
+            let chosen = self.sweeper.candidates.word(of_page) & spare;
+            cleared += self.persistent.bits.clear_in_word(word, chosen);
         }
         if cleared > 0 {
             self.sweeper.cleared = self.sweeper.cleared.wrapping_add(cleared);
@@ -274,4 +268,10 @@ impl Group<'_> {
         let pure = synchronized.next().is_some() && self.clones_where(other).next().is_none();
         pure.then(|| count(crate::geometry::index(self.persistent.bits.count())))
     }
+}
+
+/// The words of a map that hold these extents of a page: a page is whole words.
+fn words_of(extents: ExtentRange) -> Range<usize> {
+    let word_extents = u64::from(ExtentMap::WORD_BITS);
+    index(extents.first.0 / word_extents)..index(extents.end.0.div_ceil(word_extents))
 }

@@ -65,6 +65,8 @@ pub struct PersistentDeltaMap<'a> {
 
 /// Pages that are marked in one slice.
 pub const SLICE_PAGES: u64 = 256;
+/// Pages that are saved in one poll: each is a write, and a poll calls the controller until it is PENDING.
+const SAVED_PAGES: u64 = 16;
 
 /// Extents of a chunk of `pass`.
 const CHUNK_SHIFT: u32 = 14;
@@ -136,9 +138,9 @@ impl<'a> PersistentDeltaMap<'a> {
         self.pass.set_range(extents);
     }
 
-    /// A write to these extents needs the maps again.
-    pub fn withdraw_pass(&mut self, extents: ExtentRange) {
-        self.pass.clear_range(extents);
+    /// A write to those extents of a word that are chosen needs the maps again.
+    pub fn withdraw_pass_in_word(&mut self, word: usize, chosen: usize) {
+        self.pass.clear_in_word(word, chosen);
     }
 
     fn chunks_of(&self, extents: ExtentRange) -> core::ops::Range<usize> {
@@ -179,12 +181,12 @@ impl<'a> PersistentDeltaMap<'a> {
         parts::MAP_PER_CLONE && !self.later.is_empty()
     }
 
-    /// Pages with changes that nobody waited for are written now: a slice of them.
+    /// Pages with changes that nobody waited for are written now: some of them.
     pub fn save_later(&mut self) {
         if !parts::MAP_PER_CLONE {
             return;
         }
-        for _ in 0..SLICE_PAGES {
+        for _ in 0..SAVED_PAGES {
             let Some(page) = self.later.next_set(Extent(0)) else { return };
             self.mark_page(page.0);
         }

@@ -300,8 +300,7 @@ impl Group<'_> {
         if self.metadata_failed {
             return Err(Error::MetadataFailed);
         }
-        self.persistent.save_later();
-        let busy = self.persistent.has_later() && kept!(R72Drain)
+        let busy = !self.saved_all() && kept!(R72Drain)
             || self.submitted > 0 && kept!(R53Hosts)
             || self.scoreboard.active() > 0 && kept!(R53Copies)
             || !self.persistent.is_clean() && kept!(R53Pages);

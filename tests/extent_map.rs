@@ -18,6 +18,8 @@ const SIZES: [u64; 20] = [
     1, 31, 32, 33, 63, 64, 65, 511, 512, 513, 2047, 2048, 2049, 4095, 4096, 4097, 65537, 262_143, 262_144,
     262_145,
 ];
+/// Extents of a word.
+const WORD_BITS: u64 = ExtentMap::WORD_BITS as u64;
 /// What the memory of a map holds before there is a map.
 const GARBAGE: usize = usize::MAX / 3;
 
@@ -90,6 +92,8 @@ enum Call {
     Clear(u64),
     SetRange(u64, u64),
     ClearRange(u64, u64),
+    SetInWord(u64, usize),
+    ClearInWord(u64, usize),
     Ask(u64, u64),
 }
 
@@ -120,6 +124,8 @@ fn calls(extents: u64) -> impl Strategy<Value = Call> {
         4 => places(extents).prop_map(Call::Clear),
         2 => pair().prop_map(|(a, b)| Call::SetRange(a, b)),
         2 => pair().prop_map(|(a, b)| Call::ClearRange(a, b)),
+        2 => (places(extents), any::<usize>()).prop_map(|(a, chosen)| Call::SetInWord(a, chosen)),
+        2 => (places(extents), any::<usize>()).prop_map(|(a, chosen)| Call::ClearInWord(a, chosen)),
         6 => pair().prop_map(|(a, b)| Call::Ask(a, b)),
     ]
 }
@@ -129,6 +135,15 @@ fn cases() -> impl Strategy<Value = (u64, Vec<Call>)> {
         // The reference is slow where the map is fast.
         let most = if size > 5000 { 12 } else { 60 };
         (Just(size), prop::collection::vec(calls(size), 1..most))
+    })
+}
+
+/// Those extents of the word of this one that are chosen.
+fn chosen_of(extent: u64, chosen: usize) -> impl Iterator<Item = ExtentRange> {
+    let first = extent / WORD_BITS * WORD_BITS;
+    (0..WORD_BITS).filter(move |bit| chosen >> bit & 1 == 1).map(move |bit| {
+        // Behind the end of every map there may be no further extent.
+        range(first.saturating_add(bit), first.saturating_add(bit).saturating_add(1))
     })
 }
 
@@ -147,6 +162,14 @@ fn same(map: &ExtentMap, reference: &mut Reference, call: Call) {
         }
         Call::ClearRange(a, b) => {
             assert_eq!(map.clear_range(range(a, b)), reference.clear_range(range(a, b)));
+        }
+        Call::SetInWord(a, chosen) => {
+            let added = chosen_of(a, chosen).map(|one| reference.set_range(one)).sum();
+            assert_eq!(map.set_in_word((a / WORD_BITS) as usize, chosen), added);
+        }
+        Call::ClearInWord(a, chosen) => {
+            let removed = chosen_of(a, chosen).map(|one| reference.clear_range(one)).sum();
+            assert_eq!(map.clear_in_word((a / WORD_BITS) as usize, chosen), removed);
         }
         Call::Ask(a, b) => {
             let asked = range(a, b);
@@ -172,11 +195,10 @@ fn same_all(map: &ExtentMap, reference: &Reference) {
         from = extent + 1;
     }
     assert!(found == reference.set, "found {found:?}, set are {:?}", reference.set);
-    let bits = u64::from(ExtentMap::WORD_BITS);
-    for index in 0..map.extents().div_ceil(bits) + 2 {
+    for index in 0..map.extents().div_ceil(WORD_BITS) + 2 {
         let mut word = 0;
-        for extent in reference.set.range(index * bits..(index + 1) * bits) {
-            word |= 1 << (extent % bits);
+        for extent in reference.set.range(index * WORD_BITS..(index + 1) * WORD_BITS) {
+            word |= 1 << (extent % WORD_BITS);
         }
         assert_eq!(map.word(index as usize), word, "word {index}");
     }
