@@ -279,7 +279,10 @@
 #define CLONE_GROUP_HOST_FUA 1
 
 // Host request: the payload may change while the request is in flight, so
-// mirrored Clones cannot be trusted to hold the same bytes (R51).
+// mirrored Clones cannot be trusted to hold the same bytes (R51). Their extents
+// stay in the Delta Maps until they are copied while no host writes them: hosts
+// that write the same blocks this way without a pause keep a Synchronization,
+// either way, from its end.
 #define CLONE_GROUP_HOST_UNSTABLE 2
 
 // Format: also over a valid group. What it held is gone.
@@ -445,7 +448,8 @@
 // Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
 #define CLONE_GROUP_EVENT_GROUP_STATE 21
 
-// Event: the restore from `lu`, or the Synchronization of it, was canceled.
+// Event: the restore from `lu`, or the Synchronization of it, was canceled. The LU
+// that was written, the Source or `lu`, is no point in time.
 #define CLONE_GROUP_EVENT_CANCELED 15
 
 // Event: the Source was accepted as a canceled restore left it, and is served
@@ -470,13 +474,17 @@
 // or the state of the Clone changed) or how the first read failed.
 #define CLONE_GROUP_EVENT_VERIFIED 14
 
-// Map: the Delta Map of a Clone.
+// Map: the Delta Map of a Clone: where it may differ from the Source. While it is
+// copied to or from, that is what is left; in a restore what the Protected
+// Restore Map holds is not copied.
 #define CLONE_GROUP_MAP_DELTA 1
 
 // Map: the Protected Restore Map (the LU is ignored).
 #define CLONE_GROUP_MAP_PROTECTED_RESTORE 2
 
-// Map: the Persistent Delta Map (the LU is ignored).
+// Map: the Persistent Delta Map (the LU is ignored): what Recovery would have to
+// take for different. With CLONE_GROUP_CONFIG_MAP_PER_CLONE the union of all
+// columns and of the write intents.
 #define CLONE_GROUP_MAP_PERSISTENT_DELTA 3
 
 // Groups that may be in one set.
@@ -685,7 +693,8 @@ struct clone_group_info {
     uint64_t restore_generation;
     // Extents in the Protected Restore Map.
     uint64_t protected_restore_extents;
-    // Extents in the Persistent Delta Map.
+    // Extents in the Persistent Delta Map; with CLONE_GROUP_CONFIG_MAP_PER_CLONE only
+    // those that carry a write intent.
     uint64_t persistent_delta_extents;
     // Host requests in the library.
     uint32_t requests;

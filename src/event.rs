@@ -116,7 +116,7 @@ impl EventKind {
                 c"a Reverse Synchronization is finished: the Source equals the Clone",
             ),
             EventKind::Canceled => {
-                (15, 1, c"CLONE_GROUP_EVENT_CANCELED", c"a copy was canceled: its LU is no point in time")
+                (15, 1, c"CLONE_GROUP_EVENT_CANCELED", c"a copy was canceled: the LU that it wrote is no point in time")
             }
             EventKind::SourceAccepted => (
                 17,

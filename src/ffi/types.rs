@@ -151,7 +151,10 @@ pub const CLONE_GROUP_LU_DISCARD_ZEROES: u32 = 0x2;
 /// Host request: done only when durable.
 pub const CLONE_GROUP_HOST_FUA: u32 = 0x1;
 /// Host request: the payload may change while the request is in flight, so
-/// mirrored Clones cannot be trusted to hold the same bytes (R51).
+/// mirrored Clones cannot be trusted to hold the same bytes (R51). Their extents
+/// stay in the Delta Maps until they are copied while no host writes them: hosts
+/// that write the same blocks this way without a pause keep a Synchronization,
+/// either way, from its end.
 pub const CLONE_GROUP_HOST_UNSTABLE: u32 = 0x2;
 
 /// Format: also over a valid group. What it held is gone.
@@ -279,7 +282,8 @@ pub const CLONE_GROUP_EVENT_LOST: u32 = 12;
 pub const CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED: u32 = 18;
 /// Event: the state of the group changed. `value` is the new CLONE_GROUP_STATE_.
 pub const CLONE_GROUP_EVENT_GROUP_STATE: u32 = 21;
-/// Event: the restore from `lu`, or the Synchronization of it, was canceled.
+/// Event: the restore from `lu`, or the Synchronization of it, was canceled. The LU
+/// that was written, the Source or `lu`, is no point in time.
 pub const CLONE_GROUP_EVENT_CANCELED: u32 = 15;
 /// Event: the Source was accepted as a canceled restore left it, and is served
 /// again: the moment for a SCSI unit attention.
@@ -301,11 +305,15 @@ pub const CLONE_GROUP_EVENT_VERIFIED: u32 = 14;
 
 // -------------------------------------------------------------------- maps
 
-/// Map: the Delta Map of a Clone.
+/// Map: the Delta Map of a Clone: where it may differ from the Source. While it is
+/// copied to or from, that is what is left; in a restore what the Protected
+/// Restore Map holds is not copied.
 pub const CLONE_GROUP_MAP_DELTA: u32 = 1;
 /// Map: the Protected Restore Map (the LU is ignored).
 pub const CLONE_GROUP_MAP_PROTECTED_RESTORE: u32 = 2;
-/// Map: the Persistent Delta Map (the LU is ignored).
+/// Map: the Persistent Delta Map (the LU is ignored): what Recovery would have to
+/// take for different. With CLONE_GROUP_CONFIG_MAP_PER_CLONE the union of all
+/// columns and of the write intents.
 pub const CLONE_GROUP_MAP_PERSISTENT_DELTA: u32 = 3;
 
 // ----------------------------------------------------------------- structs
@@ -546,7 +554,8 @@ pub struct clone_group_info {
     pub restore_generation: u64,
     /// Extents in the Protected Restore Map.
     pub protected_restore_extents: u64,
-    /// Extents in the Persistent Delta Map.
+    /// Extents in the Persistent Delta Map; with CLONE_GROUP_CONFIG_MAP_PER_CLONE only
+    /// those that carry a write intent.
     pub persistent_delta_extents: u64,
     /// Host requests in the library.
     pub requests: u32,
