@@ -21,13 +21,14 @@
 //! would both be 1 if the superblock failed, and the restore would never end. A power loss at any point is
 //! harmless: Recovery makes D of G, which holds P (R4), and P of an older generation reads as 0 (R9).
 
+use crate::change::Change;
 use crate::clone::CloneState;
 use crate::error::Error;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
 use crate::knock_out::kept;
 use crate::parts;
-use crate::transition::{Change, SLICE_EXTENTS};
+use crate::transition::SLICE_EXTENTS;
 
 impl Group<'_> {
     /// What canceling the copy of this Clone comes to.

@@ -8,14 +8,15 @@
 //!    copies
 //! ```
 
+use crate::change::Change;
 use crate::clone::CloneState;
 use crate::error::{self, Error};
-use crate::group::{Group, GroupState, SLICES_MAX, SOURCE};
+use crate::group::{Group, GroupState, SOURCE};
 use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
-use crate::transition::Change;
+use crate::poll::SLICES_MAX;
 
 /// How far a close is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

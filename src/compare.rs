@@ -17,9 +17,10 @@
 
 use crate::cod_scoreboard::{CopyEngine, CopyStage};
 use crate::error;
-use crate::group::{Action, Group};
+use crate::group::Group;
 use crate::io::{Buffer, Io, IoOperation, Purpose};
 use crate::parts;
+use crate::poll::Action;
 use crate::statistics::add;
 
 impl Group<'_> {

@@ -8,8 +8,9 @@
 
 use crate::clone::CloneState;
 use crate::geometry::{Extent, ExtentRange};
-use crate::group::{Group, SLICES_MAX};
+use crate::group::Group;
 use crate::knock_out::kept;
+use crate::poll::SLICES_MAX;
 
 impl Group<'_> {
     /// Bits of these extents changed in columns of single Clones, and nobody waits for that.

@@ -2,6 +2,7 @@
 //! Format: an empty group. First both superblocks are made invalid, then both copies of every page are
 //! written, then the superblock: a power loss leaves the old group, none, or the new one (R74).
 
+use crate::change::Change;
 use crate::error::Error;
 use crate::geometry::index;
 use crate::group::{Group, SOURCE};
@@ -13,7 +14,6 @@ use crate::metadata_writer::{MetadataBuffers, SUPERBLOCK_BUFFER};
 use crate::operation::Operation;
 use crate::start::{Start, StartStage};
 use crate::superblock::{GroupRecord, Slot};
-use crate::transition::Change;
 
 impl Group<'_> {
     /// Both slots were read: is there a group that would be lost?

@@ -17,9 +17,10 @@ use core::ops::Range;
 use crate::clone::CloneState;
 use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange, count, index};
-use crate::group::{Group, SLICES_MAX, SOURCE};
+use crate::group::{Group, SOURCE};
 use crate::knock_out::kept;
 use crate::lu::{Flushed, Ticket};
+use crate::poll::SLICES_MAX;
 use crate::request::RequestStage;
 
 /// How far the sweep is.

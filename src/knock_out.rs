@@ -5,7 +5,7 @@
 //!
 //! The name of a rule begins with its number in the protocol, and one place asks for it.
 
-use crate::transition::Change;
+use crate::change::Change;
 
 /// Every rule is kept.
 #[cfg(not(feature = "knock-outs"))]

@@ -35,7 +35,9 @@ mod panic_proof {
 
 mod atomic;
 mod cancel;
+mod change;
 mod checksum;
+mod classify;
 mod clone;
 mod clone_io_manager;
 mod close;
@@ -54,12 +56,14 @@ pub mod error;
 mod event;
 pub mod extent_map;
 pub mod ffi;
+mod flush;
 mod format;
 pub mod geometry;
 mod group;
 mod host_flush;
 mod intent_sweeper;
 mod io;
+mod io_slots;
 #[cfg(not(feature = "knock-outs"))]
 mod knock_out;
 #[cfg(feature = "knock-outs")]
@@ -73,6 +77,7 @@ mod operation;
 mod overwrite;
 mod parts;
 mod persistent_delta_map;
+mod poll;
 mod protected_restore_map;
 mod query;
 mod recovery;

@@ -12,6 +12,7 @@
 //! The first write of a superblock goes to the older slot and commits the change; the second one brings
 //! the other slot up to date, so that one damaged slot cannot take the group back in time (R31).
 
+use crate::change::Change;
 use crate::clone::CloneRecord;
 use crate::error;
 use crate::event::{Event, EventKind};
@@ -25,7 +26,6 @@ use crate::recovery::Lane;
 use crate::statistics::add;
 use crate::superblock;
 use crate::table::Table;
-use crate::transition::Change;
 
 /// The metadata buffers of the workspace. Buffer 0 is for superblocks, the others for map pages.
 pub trait MetadataBuffers {

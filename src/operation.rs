@@ -2,6 +2,7 @@
 //! Operations on the group, one at a time: what the controller asks for, whether the present state allows it, and
 //! what runs.
 
+use crate::change::Change;
 use crate::clone::CloneState;
 use crate::close::Close;
 use crate::error::Error;
@@ -11,7 +12,7 @@ use crate::metadata_writer::MetadataBuffers;
 use crate::parts;
 use crate::repair::Repair;
 use crate::start::Start;
-use crate::transition::{Change, Transition, TransitionStage};
+use crate::transition::{Transition, TransitionStage};
 
 /// What the controller asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 
 use bitvec::prelude::{BitSlice, Lsb0};
 
+use crate::change::Change;
 use crate::clone::{CloneRecord, CloneState};
 use crate::error::Error;
 use crate::extent_map::ExtentMap;
@@ -11,7 +12,6 @@ use crate::group::{Group, GroupState};
 use crate::lu::{LuCounters, LuFlags};
 use crate::parts;
 use crate::statistics::Statistics;
-use crate::transition::Change;
 use crate::verify::VerifyInfo;
 
 /// Which map.

@@ -9,6 +9,7 @@
 //! has a bit in D comes up Synchronizing: the Source is right (R58). A group that is prepared for a set serves nobody
 //! until the set is resolved (R77).
 
+use crate::change::Change;
 use crate::clone::CloneState;
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
@@ -22,7 +23,7 @@ use crate::operation::Operation;
 use crate::parts;
 use crate::start::{LANES_MAX, Start, StartStage};
 use crate::superblock::{self, Slot};
-use crate::transition::{Change, SLICE_EXTENTS};
+use crate::transition::SLICE_EXTENTS;
 
 /// Sequence numbers of a page go on from here when none of its copies can be read: no earlier write got so far. And
 /// each time by as much for every superblock, as this may not be the first time (N19).

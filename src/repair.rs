@@ -7,6 +7,7 @@
 //!    dirty
 //! ```
 
+use crate::change::Change;
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::group::Group;
@@ -14,7 +15,6 @@ use crate::knock_out::kept;
 use crate::metadata_writer::MetadataBuffers;
 use crate::operation::Activity;
 use crate::persistent_delta_map::SLICE_PAGES;
-use crate::transition::Change;
 
 /// How far a repair is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,13 +10,14 @@
 //!                          `-Distrust---'   a flush failed: all intents are differences now
 //! ```
 
+use crate::change::Change;
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
 use crate::group::{Group, SOURCE};
 use crate::knock_out::kept;
 use crate::operation::Activity;
 use crate::parts;
-use crate::transition::{Change, TransitionStage};
+use crate::transition::TransitionStage;
 
 impl Group<'_> {
     /// The superblock says that it began.

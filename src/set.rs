@@ -18,6 +18,7 @@
 //! after a crash either every superblock says prepared or committed, or none says committed.
 
 use crate::atomic::{AtomicU32, Ordering};
+use crate::change::Change;
 use crate::clone::{CloneRecord, CloneState};
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
@@ -28,7 +29,7 @@ use crate::metadata_writer::MetadataBuffers;
 use crate::operation::{Activity, Operation};
 use crate::parts;
 use crate::superblock::GroupRecord;
-use crate::transition::{Change, Transition, TransitionStage};
+use crate::transition::{Transition, TransitionStage};
 
 /// Groups that may be in one set.
 pub const MEMBERS_MAX: u32 = 1023;

@@ -7,6 +7,7 @@
 //! Engine (R69). An extent that fails is passed over; a run that fails is tried again extent by extent. When
 //! a pass is over and all that is left failed, the engine waits for a resume (R61).
 
+use crate::change::Change;
 use crate::clone::CloneState;
 use crate::cod_scoreboard::{Copy, CopyEngine};
 use crate::error;
@@ -14,7 +15,6 @@ use crate::event::{Event, EventKind};
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::knock_out::kept;
-use crate::transition::Change;
 
 impl Group<'_> {
     /// Begins copies, as far as the budget of this poll and the copy slots allow.

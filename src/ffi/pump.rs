@@ -7,9 +7,10 @@ use super::structs;
 use super::types::*;
 use super::workspace::Buffers;
 use crate::error::Error;
-use crate::group::{Action, Group};
+use crate::group::Group;
 use crate::io::{Buffer, IoOffer, IoOperation};
 use crate::parts;
+use crate::poll::Action;
 use crate::request::HostRequest;
 
 /// Callbacks that one `clone_group_sync_step` calls at most.
