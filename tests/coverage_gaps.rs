@@ -10,6 +10,7 @@ mod common;
 mod memory;
 
 use std::ffi::c_void;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use ::clone_group::ffi::calls::*;
@@ -33,7 +34,7 @@ fn config() -> clone_group_config {
 }
 
 /// A group with Clone 1 mirrored.
-fn mirrored() -> Box<Array> {
+fn mirrored() -> Rc<Array> {
     let array = Array::new(config()).expect("a valid configuration");
     array.power_on();
     for ask in [Ask::Format(0), Ask::Add(1), Ask::Synchronize(1)] {
@@ -98,14 +99,14 @@ fn limits_of_the_configuration() {
 /// LUs that are not attached are missed where they are needed.
 #[test]
 fn lus_that_are_not_attached() {
-    let mut array = mirrored();
+    let array = mirrored();
     assert_eq!(array.result_of(Ask::Close), CLONE_GROUP_OK);
     for missing in [0, 1] {
-        array.missing = Some(missing);
+        array.missing.set(Some(missing));
         array.power_on();
         assert_eq!(array.result_of(Ask::Recover(0)), CLONE_GROUP_ERR_NO_LU, "LU {missing}");
     }
-    array.missing = Some(2);
+    array.missing.set(Some(2));
     array.power_on();
     assert_eq!(array.result_of(Ask::Recover(0)), CLONE_GROUP_OK);
     assert_eq!(array.result_of(Ask::Add(2)), CLONE_GROUP_ERR_NO_LU);
@@ -273,7 +274,7 @@ fn attach_of_another_lu_under_an_operation() {
 }
 
 /// A group with two map pages, extents of one block, and Clone 1 mirrored.
-fn two_pages() -> Box<Array> {
+fn two_pages() -> Rc<Array> {
     let config = clone_group_config {
         lu_blocks: 3000,
         extent_blocks: 1,

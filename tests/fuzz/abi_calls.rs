@@ -16,12 +16,11 @@ const CALLS_MAX: usize = 160;
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     sizes(&mut input);
-    let Some(mut array) = Array::new(config(&mut input)) else { return };
-    array.callbacks = input.u8() & !CALLBACK_COPY;
-    if input.one_in(4) {
-        array.callbacks |= CALLBACK_COPY;
-    }
-    array.lu_flags = u32::from(input.u8()) & (CLONE_GROUP_LU_VOLATILE_CACHE | CLONE_GROUP_LU_DISCARD_ZEROES);
+    let Some(array) = Array::new(config(&mut input)) else { return };
+    let callbacks = input.u8() & !CALLBACK_COPY;
+    array.callbacks.set(if input.one_in(4) { callbacks | CALLBACK_COPY } else { callbacks });
+    let of_lus = CLONE_GROUP_LU_VOLATILE_CACHE | CLONE_GROUP_LU_DISCARD_ZEROES;
+    array.lu_flags.set(u32::from(input.u8()) & of_lus);
     array.power_on();
     begin(&array, &mut input);
     for _ in 0..CALLS_MAX {

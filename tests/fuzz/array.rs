@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::c_void;
+use std::rc::Rc;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
@@ -89,11 +90,11 @@ pub struct Array {
     memory: RefCell<Option<Memory>>,
     critical: Cell<i32>,
     time: Cell<u64>,
-    pub lu_flags: u32,
+    pub lu_flags: Cell<u32>,
     /// An LU that is not attached.
-    pub missing: Option<u32>,
+    pub missing: Cell<Option<u32>>,
     /// Bits: which of the optional callbacks are there.
-    pub callbacks: u8,
+    pub callbacks: Cell<u8>,
 }
 
 /// All optional callbacks but `copy`.
@@ -113,8 +114,9 @@ pub fn plain_config() -> clone_group_config {
 }
 
 impl Array {
-    /// LUs that all hold something else, and an empty area. None if the configuration is refused.
-    pub fn new(config: clone_group_config) -> Option<Box<Array>> {
+    /// LUs that all hold something else, and an empty area. None if the configuration is refused. Its place does not
+    /// change, and it is not a `Box`, which would claim to be the only way to it: the group has another one.
+    pub fn new(config: clone_group_config) -> Option<Rc<Array>> {
         let mut bytes = 0;
         // SAFETY: valid places.
         if unsafe { clone_group_metadata_size(&config, &mut bytes) } != CLONE_GROUP_OK {
@@ -138,16 +140,16 @@ impl Array {
             next_value: 1 << 60,
             depth: 0,
         };
-        Some(Box::new(Array {
+        Some(Rc::new(Array {
             config,
             inner: RefCell::new(inner),
             group: Cell::new(std::ptr::null_mut()),
             memory: RefCell::new(None),
             critical: Cell::new(0),
             time: Cell::new(0),
-            lu_flags: 0,
-            missing: None,
-            callbacks: CALLBACKS_ALL,
+            lu_flags: Cell::new(0),
+            missing: Cell::new(None),
+            callbacks: Cell::new(CALLBACKS_ALL),
         }))
     }
 
@@ -156,7 +158,7 @@ impl Array {
         let mut ops: clone_group_ops = unsafe { std::mem::zeroed() };
         // SAFETY: a valid place of the right size.
         unsafe { clone_group_ops_init(&mut ops, size_of::<clone_group_ops>() as u32) };
-        let there = |bit: u8| self.callbacks >> bit & 1 != 0;
+        let there = |bit: u8| self.callbacks.get() >> bit & 1 != 0;
         ops.context = std::ptr::from_ref(self).cast_mut().cast();
         ops.read = Some(submitted);
         ops.write = Some(submitted);
@@ -198,7 +200,7 @@ impl Array {
             assert_eq!(status, CLONE_GROUP_OK);
         }
         self.group.set(group);
-        for lu in (0..self.inner.borrow().lus.len() as u32).filter(|&lu| Some(lu) != self.missing) {
+        for lu in (0..self.inner.borrow().lus.len() as u32).filter(|&lu| Some(lu) != self.missing.get()) {
             assert_eq!(self.attach(lu, lu as u8 + 1), CLONE_GROUP_OK);
         }
     }
@@ -206,7 +208,7 @@ impl Array {
     pub fn attach(&self, lu: u32, identity: u8) -> i32 {
         let described = clone_group_lu {
             struct_size: size_of::<clone_group_lu>() as u32,
-            flags: self.lu_flags,
+            flags: self.lu_flags.get(),
             identity: [identity; 16],
         };
         // SAFETY: a live group and a valid struct.

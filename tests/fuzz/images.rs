@@ -87,11 +87,11 @@ pub fn shape(config: &clone_group_config) -> Shape {
 }
 
 /// An array whose group is in some state.
-pub fn array(profile: usize) -> Box<Array> {
-    let mut array = Array::new(config(profile)).expect("a valid configuration");
-    array.callbacks = CALLBACKS_ALL;
+pub fn array(profile: usize) -> Rc<Array> {
+    let array = Array::new(config(profile)).expect("a valid configuration");
+    array.callbacks.set(CALLBACKS_ALL);
     if profile >= 3 {
-        array.lu_flags = CLONE_GROUP_LU_VOLATILE_CACHE;
+        array.lu_flags.set(CLONE_GROUP_LU_VOLATILE_CACHE);
     }
     array
 }
@@ -126,7 +126,7 @@ fn write(array: &Array, first: u64, count: u64) {
 }
 
 /// Clones 1 to `mirrored` are Synchronized.
-fn mirrored(profile: usize) -> Box<Array> {
+fn mirrored(profile: usize) -> Rc<Array> {
     let array = array(profile);
     array.inner.borrow_mut().history = Some(Vec::new());
     array.power_on();
@@ -140,7 +140,7 @@ fn mirrored(profile: usize) -> Box<Array> {
 }
 
 /// Clone 1 is fractured and differs from the Source in extents of every page.
-fn fractured(profile: usize) -> Box<Array> {
+fn fractured(profile: usize) -> Rc<Array> {
     let array = mirrored(profile);
     does(&array, Ask::Fracture(1));
     let blocks = array.config.lu_blocks;

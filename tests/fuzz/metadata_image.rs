@@ -3,6 +3,8 @@
 //! of a group in some state, then units changed, swapped, aged, torn or replaced, with checksums that are right again,
 //! so that what is behind the checksum is reached.
 
+use std::rc::Rc;
+
 use ::clone_group::ffi::types::*;
 
 use super::array::{Array, Ask, HostCall};
@@ -78,8 +80,8 @@ pub fn run(bytes: &[u8]) {
         change(&mut image, &mut input, &shape, [&base.history, &other.history]);
     }
     let array = images::array(profile);
-    let mut array = wrong_size(array, &mut input);
-    take_image(&mut array, &image);
+    let array = wrong_size(array, &mut input);
+    take_image(&array, &image);
     array.inner.borrow_mut().lus.iter_mut().zip(&base.lus).for_each(|(lu, old)| {
         let blocks = lu.len().min(old.len());
         lu[..blocks].copy_from_slice(&old[..blocks]);
@@ -94,7 +96,7 @@ pub fn run(bytes: &[u8]) {
 }
 
 /// Sometimes the configuration is another one than the image was made with.
-fn wrong_size(array: Box<Array>, input: &mut Input) -> Box<Array> {
+fn wrong_size(array: Rc<Array>, input: &mut Input) -> Rc<Array> {
     if !input.one_in(8) {
         return array;
     }
@@ -110,8 +112,8 @@ fn wrong_size(array: Box<Array>, input: &mut Input) -> Box<Array> {
         _ => config.copy_buffer_bytes = 512,
     }
     match Array::new(config) {
-        Some(mut other) => {
-            other.lu_flags = array.lu_flags;
+        Some(other) => {
+            other.lu_flags.set(array.lu_flags.get());
             other
         }
         None => array,
@@ -119,8 +121,8 @@ fn wrong_size(array: Box<Array>, input: &mut Input) -> Box<Array> {
 }
 
 /// What fits of the image; behind its end is nothing.
-fn take_image(array: &mut Array, image: &[u8]) {
-    let area = &mut array.inner.get_mut().area;
+fn take_image(array: &Array, image: &[u8]) {
+    let area = &mut array.inner.borrow_mut().area;
     let length = area.len().min(image.len());
     area[..length].copy_from_slice(&image[..length]);
 }
