@@ -8,7 +8,7 @@ mod common;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 const EXTENT_BLOCKS: usize = 4;
 /// Ten extents, the last one short.
@@ -48,7 +48,7 @@ fn profiles() -> Vec<Profile> {
 }
 
 /// Two Clones of the Source; the first one is fractured, and the Source changed since.
-fn prepare(profile: Profile) -> Box<World> {
+fn prepare(profile: Profile) -> Placed {
     let mut world = World::new(profile, 7);
     world.power_on();
     // SAFETY: a live group, here and below.

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Profile, World};
+use common::world::{Choice, Placed, Profile, World};
 
 const QUIET: Profile = Profile::QUIET;
 const VOLATILE: Profile = Profile { volatile: true, ..QUIET };
@@ -27,7 +27,7 @@ const KINDS: [Kind; 3] = [Kind::Restore, Kind::Synchronize, Kind::Reverse];
 
 impl Kind {
     /// All extents of these are to be copied.
-    fn begin(self, profile: Profile, extents: &[usize]) -> Box<World> {
+    fn begin(self, profile: Profile, extents: &[usize]) -> Placed {
         match self {
             Kind::Restore => restoring(profile, 1, extents),
             Kind::Synchronize => synchronizing(profile, extents),
@@ -607,7 +607,7 @@ const STATES: [At; 6] =
     [At::OutOfSync, At::Synchronizing, At::Synchronized, At::Fractured, At::Restoring, At::Reversing];
 
 /// Clone 1 in a state, with these declarations and callbacks; extents 1 and 2 differ where the state allows it.
-fn array(state: At, zeroes: &[usize], missing: &[u32]) -> Box<World> {
+fn array(state: At, zeroes: &[usize], missing: &[u32]) -> Placed {
     let world = formatted_with(QUIET, |inner| {
         inner.zeroes = zeroes.to_vec();
         inner.missing = missing.to_vec();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Habits, Profile, World};
+use common::world::{Choice, Habits, Placed, Profile, World};
 
 const QUIET: Profile = Profile::QUIET;
 const VOLATILE: Profile = Profile { volatile: true, ..QUIET };
@@ -103,7 +103,7 @@ fn r33_a_repair_writes_everything() {
 
 /// Every extent of a mirrored Clone has an intent, and a sweep is to clear them: it waits for flushes of both LUs, which
 /// the controller holds.
-fn sweeping(map_per_clone: bool) -> Box<World> {
+fn sweeping(map_per_clone: bool) -> Placed {
     let world = mirrored(Profile { map_per_clone, ..VOLATILE }, 1);
     world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
     for extent in 0..10 {

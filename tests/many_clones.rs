@@ -6,12 +6,12 @@ mod common;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 const EXTENT_BLOCKS: usize = 4;
 
 /// Every Clone is added and synchronized, all at the same time.
-fn mirrored(profile: Profile) -> Box<World> {
+fn mirrored(profile: Profile) -> Placed {
     let mut world = World::new(profile, 11);
     world.power_on();
     // SAFETY: a live group, here and below.

@@ -6,7 +6,7 @@ mod common;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 /// 128 extents of two blocks. At most 16 extents may carry an intent and nothing else.
 const PER_CLONE: Profile =
@@ -55,7 +55,7 @@ fn reverse(world: &World, lu: u32) {
 }
 
 /// All Clones are mirrored and equal.
-fn mirrored(profile: Profile) -> Box<World> {
+fn mirrored(profile: Profile) -> Placed {
     let mut world = World::new(profile, 5);
     world.power_on();
     operate(&world, FORMAT);

@@ -10,7 +10,7 @@ mod common;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 const PROFILE: Profile = Profile::QUIET;
 
@@ -24,11 +24,11 @@ fn operate(world: &World, call: impl FnOnce(*mut clone_group, u64) -> i32) {
 }
 
 /// An empty group.
-fn formatted() -> Box<World> {
+fn formatted() -> Placed {
     formatted_as(PROFILE)
 }
 
-fn formatted_as(profile: Profile) -> Box<World> {
+fn formatted_as(profile: Profile) -> Placed {
     let mut world = World::new(profile, 1);
     world.power_on();
     // SAFETY: a live group.
@@ -37,7 +37,7 @@ fn formatted_as(profile: Profile) -> Box<World> {
 }
 
 /// Clone 1 is being restored from, with host writes; Clone 2 was mirrored until then.
-fn restoring() -> Box<World> {
+fn restoring() -> Placed {
     let world = formatted();
     // SAFETY: a live group, here and below.
     unsafe {
@@ -63,7 +63,7 @@ fn restoring() -> Box<World> {
 }
 
 /// Prepared for a set of two groups, of which the other one never votes.
-fn prepared(restore: bool) -> Box<World> {
+fn prepared(restore: bool) -> Placed {
     let (world, other) = (restorable(), restorable());
     let groups = [world.group(), other.group()];
     // SAFETY: a struct of integers, filled by the library; live groups; the set is leaked, so it outlives them.
@@ -86,7 +86,7 @@ fn prepared(restore: bool) -> Box<World> {
 }
 
 /// Clone 1 is fractured and differs, Clone 2 is mirrored.
-fn restorable() -> Box<World> {
+fn restorable() -> Placed {
     let world = formatted();
     // SAFETY: a live group, here and below.
     unsafe {
@@ -106,7 +106,7 @@ fn restorable() -> Box<World> {
 
 /// With a column for each Clone: Clone 1 is being copied onto the Source without protection, and paused;
 /// Clone 2 was fractured in between, and the Source changed before and after.
-fn reversing_per_clone() -> Box<World> {
+fn reversing_per_clone() -> Placed {
     let world = formatted_as(Profile { map_per_clone: true, ..PROFILE });
     // SAFETY: a live group, here and below.
     unsafe {

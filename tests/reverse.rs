@@ -7,7 +7,7 @@ mod common;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 /// Ten extents of four blocks, the last one short; one copy is one extent. Every I/O waits to be completed.
 const HELD: Profile = Profile { immediate: 0, ..Profile::QUIET };
@@ -41,7 +41,7 @@ fn synchronize(world: &World, lu: u32) -> i32 {
 
 /// Clone 1 is fractured, and hosts wrote the Source since in the first four extents. With a second Clone, that one is
 /// mirrored. All is durable.
-fn fractured(profile: Profile) -> Box<World> {
+fn fractured(profile: Profile) -> Placed {
     let mut world = World::new(Profile { immediate: 256, faults: 0, ..profile }, 3);
     world.power_on();
     assert_eq!(world.run_operation(FORMAT), CLONE_GROUP_OK);
@@ -61,7 +61,7 @@ fn fractured(profile: Profile) -> Box<World> {
 }
 
 /// A Reverse Synchronization began, and four extents are to be copied; none is.
-fn reversing(profile: Profile) -> Box<World> {
+fn reversing(profile: Profile) -> Placed {
     let world = fractured(profile);
     world.inner.borrow_mut().note_fracture();
     assert_eq!(world.run_operation(REVERSE), CLONE_GROUP_OK);

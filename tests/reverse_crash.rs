@@ -9,7 +9,7 @@ mod common;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 type Call = fn(*mut clone_group, u64) -> i32;
 
@@ -74,7 +74,7 @@ fn fracture(world: &World, lu: u32) {
 }
 
 /// Clone 1 is fractured; hosts wrote the Source and the Clone since.
-fn prepare(scenario: Scenario) -> Box<World> {
+fn prepare(scenario: Scenario) -> Placed {
     let mut world = World::new(scenario.profile, 11);
     world.power_on();
     operate(&world, FORMAT);

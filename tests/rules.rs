@@ -5,7 +5,7 @@ mod common;
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 const PROFILE: Profile = Profile { blocks: 256, ..Profile::QUIET };
 
@@ -28,7 +28,7 @@ const ADD_2: Call = |group, tag| unsafe { clone_group_clone_add(group, 2, tag) }
 // SAFETY: the world passes a live group.
 const REMOVE_1: Call = |group, tag| unsafe { clone_group_clone_remove(group, 1, tag) };
 
-fn array(profile: Profile) -> Box<World> {
+fn array(profile: Profile) -> Placed {
     let mut world = World::new(Profile { immediate: 256, faults: 0, ..profile }, 3);
     world.power_on();
     // SAFETY: a live group.
@@ -40,7 +40,7 @@ fn array(profile: Profile) -> Box<World> {
 }
 
 /// Clone 1 is mirrored and equal.
-fn mirrored(profile: Profile) -> Box<World> {
+fn mirrored(profile: Profile) -> Placed {
     let world = array(profile);
     assert_eq!(world.run_operation(SYNCHRONIZE_1), CLONE_GROUP_OK);
     world.settle();
@@ -49,7 +49,7 @@ fn mirrored(profile: Profile) -> Box<World> {
 }
 
 /// Clone 1 is being restored from; four extents differ, none is copied yet.
-fn restoring(profile: Profile) -> Box<World> {
+fn restoring(profile: Profile) -> Placed {
     let world = mirrored(profile);
     world.inner.borrow_mut().note_fracture();
     assert_eq!(world.run_operation(FRACTURE_1), CLONE_GROUP_OK);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
-use common::world::{Profile, TAG_OPERATION, World};
+use common::world::{Placed, Profile, TAG_OPERATION, World};
 
 const BLOCKS: usize = 64;
 const PROFILE: Profile = Profile { blocks: BLOCKS, ..Profile::QUIET };
@@ -28,7 +28,7 @@ enum Kind {
 
 // ------------------------------------------------------------------ several arrays
 
-type Worlds = Vec<Box<World>>;
+type Worlds = Vec<Placed>;
 
 fn new_set(id: u64) -> Box<clone_group_set> {
     // SAFETY: a struct of integers, filled by the library.
@@ -69,7 +69,7 @@ fn operate(world: &World, call: impl FnOnce(*mut clone_group, u64) -> i32) {
 }
 
 /// One array with a Clone that a set can be asked for; before a restore a second one mirrors the Source.
-fn array(kind: Kind, profile: Profile, seed: u64) -> Box<World> {
+fn array(kind: Kind, profile: Profile, seed: u64) -> Placed {
     let mut world = World::new(Profile { immediate: 256, faults: 0, metadata_faults: 0, ..profile }, seed);
     world.power_on();
     // SAFETY: a live group, here and below.
@@ -926,7 +926,7 @@ fn superblocks_that_make_no_sense() {
 // ------------------------------------------------------------------------- threads
 
 /// An array that one thread polls. The set is called on another one.
-struct Polled(Box<World>);
+struct Polled(Placed);
 
 // SAFETY: one thread at a time has it; the main thread has the handle of the group only, which any thread may use.
 unsafe impl Send for Polled {}

@@ -6,13 +6,13 @@ mod common;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Profile, World};
+use common::world::{Choice, Placed, Profile, World};
 
 const QUIET: Profile = Profile::QUIET;
 const VOLATILE: Profile = Profile { volatile: true, ..QUIET };
 
 /// A Reverse Synchronization or a Synchronization of these extents.
-fn copying(reverse: bool, extents: &[usize]) -> Box<World> {
+fn copying(reverse: bool, extents: &[usize]) -> Placed {
     if reverse { reversing(QUIET, 1, extents) } else { synchronizing(QUIET, extents) }
 }
 
@@ -159,7 +159,7 @@ fn tc_07_mirrored_or_tracked() {
         world.does(Ask::Add(1));
         world
     };
-    type Make<'a> = &'a dyn Fn(Profile) -> Box<World>;
+    type Make<'a> = &'a dyn Fn(Profile) -> Placed;
     // How the group is made, and whether writes to extents 1 (different) and 5 (equal) go to the Clone.
     let states: [(&str, Make, [bool; 2]); 7] = [
         ("OutOfSync", &out_of_sync, [false, false]),

@@ -6,12 +6,12 @@ mod common;
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Profile, World};
+use common::world::{Choice, Placed, Profile, World};
 
 const QUIET: Profile = Profile::QUIET;
 const VOLATILE: Profile = Profile { volatile: true, ..QUIET };
 /// Makes a group in some state.
-type Make<'a> = &'a dyn Fn(Profile) -> Box<World>;
+type Make<'a> = &'a dyn Fn(Profile) -> Placed;
 
 /// What was copied lies in a cache: nothing that is written down may say more than the medium holds.
 #[test]
@@ -276,7 +276,7 @@ fn tc_30_no_data_without_its_intent() {
 /// Clones come, go and are fractured beside one in any state, with writes under way: no bit is lost.
 #[test]
 fn tc_31_members_change_in_every_state() {
-    type Make<'a> = &'a dyn Fn(Profile, usize) -> Box<World>;
+    type Make<'a> = &'a dyn Fn(Profile, usize) -> Placed;
     let states: [Make; 4] = [
         &|profile, members| mirrored(profile, members),
         &|profile, members| fractured(profile, members, &[1]),

@@ -12,7 +12,7 @@ use ::clone_group::ffi::types::*;
 use common::device::Device;
 use common::draw::{self, HOSTS, Hosts};
 use common::seeds::{Summary, run as run_seeds, seeds};
-use common::world::{Profile, World};
+use common::world::{Placed, Profile, World};
 
 const PROFILE: Profile = Profile { copy_blocks: 16, ..Profile::QUIET };
 /// Ten extents; the last one is short.
@@ -64,7 +64,7 @@ const STATES: [State; 4] = [Synchronizing, Synchronized, Fractured, Restoring];
 
 /// A group whose Clone 1 is in that state. Extent 1 is in the Delta Map but for Synchronized, and cannot be copied, so
 /// that the state stays; in a restore extent 9 is in the Protected Restore Map.
-fn array_in(state: State, profile: Profile) -> Box<World> {
+fn array_in(state: State, profile: Profile) -> Placed {
     array_with(state, profile, |world| {
         world.inner.borrow_mut().bad_blocks = Some((usize::from(state == Restoring), 4));
         world.inner.borrow_mut().fault_seen = true;
@@ -72,11 +72,11 @@ fn array_in(state: State, profile: Profile) -> Box<World> {
 }
 
 /// The same, but background work is paused.
-fn paused_in(state: State, profile: Profile) -> Box<World> {
+fn paused_in(state: State, profile: Profile) -> Placed {
     array_with(state, profile, |world| run(world, PAUSE))
 }
 
-fn array_with(state: State, profile: Profile, hold: impl Fn(&World)) -> Box<World> {
+fn array_with(state: State, profile: Profile, hold: impl Fn(&World)) -> Placed {
     let mut world = World::new(Profile { immediate: 256, faults: 0, ..profile }, 3);
     world.power_on();
     run(&world, FORMAT);
@@ -447,7 +447,7 @@ const WRITERS: Hosts = Hosts { mix: [15, 2, 1, 1, 1], to_clones: 2, longest: 3, 
 
 /// A life with random hosts, in which Verify runs again and again.
 struct Life {
-    world: Box<World>,
+    world: Placed,
     rng: fastrand::Rng,
     pending: Option<u64>,
     /// Verifies that ended OK, by the state that the Clone was in then.
@@ -588,7 +588,7 @@ fn faults_cause_no_false_mismatch() {
 const SKIPS: Profile = Profile { skip_equal: true, ..PROFILE };
 
 /// A Clone that holds what the Source holds, but for some blocks.
-fn nearly_equal(profile: Profile, differ: &[usize]) -> Box<World> {
+fn nearly_equal(profile: Profile, differ: &[usize]) -> Placed {
     let mut world = World::new(profile, 3);
     let mut content = world.inner.get_mut().devices[0].now.clone();
     for &block in differ {

@@ -3,7 +3,7 @@
 use ::clone_group::ffi::types::*;
 
 pub use crate::common::stage::Ask;
-use crate::common::world::{Profile, World};
+use crate::common::world::{Placed, Profile, World};
 
 pub const EXTENT_BLOCKS: usize = 4;
 
@@ -13,7 +13,7 @@ pub const PROFILE: Profile =
 
 /// Clones 1 and 2 are two points in time of the Source, which has changed since; hosts wrote to Clone 2, too. Which
 /// extents differ from the Source: from Clone 1 all but 3 and 6, from Clone 2 {0, 2, 5, 9}.
-pub fn two_points_in_time(profile: Profile, seed: u64) -> Box<World> {
+pub fn two_points_in_time(profile: Profile, seed: u64) -> Placed {
     let mut world = World::new(profile, seed);
     world.power_on();
     world.does(Ask::Format);

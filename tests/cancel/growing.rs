@@ -5,12 +5,12 @@ use ::clone_group::ffi::types::*;
 
 use super::array::*;
 use crate::common::device::Device;
-use crate::common::world::{Profile, World};
+use crate::common::world::{Placed, Profile, World};
 
 const GROWN: Profile = Profile { blocks: 7300, copy_blocks: 256, ..PROFILE };
 
 /// The LUs have grown: what they held is at their start.
-fn grown(old: &World, profile: Profile) -> Box<World> {
+fn grown(old: &World, profile: Profile) -> Placed {
     let world = World::new(profile, 9);
     {
         let inner = &mut *world.inner.borrow_mut();

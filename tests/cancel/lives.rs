@@ -8,10 +8,10 @@ use ::clone_group::ffi::types::*;
 use super::array::*;
 use crate::common::draw::{self, HOSTS};
 use crate::common::seeds::{Summary, run, seeds};
-use crate::common::world::{Profile, World};
+use crate::common::world::{Placed, Profile, World};
 
 struct Life {
-    world: Box<World>,
+    world: Placed,
     rng: fastrand::Rng,
     pending: Option<(Ask, u64)>,
     /// How often each way out was gone: cancels, re-targets, acceptances.

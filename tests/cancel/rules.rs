@@ -4,13 +4,13 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::array::*;
-use crate::common::world::{Profile, World};
+use crate::common::world::{Placed, Profile, World};
 
 /// Nothing completes by itself.
 const HELD: Profile = Profile { immediate: 0, ..PROFILE };
 
 /// A restore from Clone 1 has begun; nothing is copied yet.
-fn restoring(profile: Profile) -> Box<World> {
+fn restoring(profile: Profile) -> Placed {
     let world = two_points_in_time(Profile { immediate: 256, ..profile }, 5);
     world.does(Ask::Restore(1));
     world.inner.borrow_mut().profile = profile;

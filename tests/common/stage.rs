@@ -4,7 +4,7 @@
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::world::{Inner, Profile, World};
+use super::world::{Inner, Placed, Profile, World};
 
 /// What one asks of the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,7 +192,7 @@ pub fn is_flush(io: &clone_group_io) -> bool {
 }
 
 /// A formatted group; `prepare` changes the array before.
-pub fn formatted_with(profile: Profile, prepare: impl FnOnce(&mut Inner)) -> Box<World> {
+pub fn formatted_with(profile: Profile, prepare: impl FnOnce(&mut Inner)) -> Placed {
     let mut world = World::new(Profile { immediate: 256, faults: 0, metadata_faults: 0, ..profile }, 3);
     prepare(world.inner.get_mut());
     world.power_on();
@@ -209,7 +209,7 @@ fn mirror(world: &World, members: usize) {
 }
 
 /// Clones 1 to `members` are mirrored and equal.
-pub fn mirrored(profile: Profile, members: usize) -> Box<World> {
+pub fn mirrored(profile: Profile, members: usize) -> Placed {
     let world = formatted_with(profile, |_| {});
     mirror(&world, members);
     begin(&world, profile);
@@ -238,7 +238,7 @@ fn differ(world: &World, members: usize, extents: &[usize]) {
 }
 
 /// Clone 1 is fractured and differs in these extents; the other members are mirrored.
-pub fn fractured(profile: Profile, members: usize, extents: &[usize]) -> Box<World> {
+pub fn fractured(profile: Profile, members: usize, extents: &[usize]) -> Placed {
     let world = formatted_with(profile, |_| {});
     differ(&world, members, extents);
     begin(&world, profile);
@@ -246,7 +246,7 @@ pub fn fractured(profile: Profile, members: usize, extents: &[usize]) -> Box<Wor
 }
 
 /// Clone 1 is restored from: these extents are to be copied, and none is yet. The other members are fractured with it.
-pub fn restoring(profile: Profile, members: usize, extents: &[usize]) -> Box<World> {
+pub fn restoring(profile: Profile, members: usize, extents: &[usize]) -> Placed {
     restoring_with(profile, members, extents, |_| {})
 }
 
@@ -256,7 +256,7 @@ pub fn restoring_with(
     members: usize,
     extents: &[usize],
     prepare: impl FnOnce(&mut Inner),
-) -> Box<World> {
+) -> Placed {
     let world = formatted_with(profile, prepare);
     differ(&world, members, extents);
     world.does(Ask::Restore(1));
@@ -265,7 +265,7 @@ pub fn restoring_with(
 }
 
 /// Clone 1 is reversely synchronized: these extents are to be copied, and none is yet.
-pub fn reversing(profile: Profile, members: usize, extents: &[usize]) -> Box<World> {
+pub fn reversing(profile: Profile, members: usize, extents: &[usize]) -> Placed {
     let world = formatted_with(profile, |_| {});
     differ(&world, members, extents);
     world.does(Ask::Reverse(1));
@@ -274,7 +274,7 @@ pub fn reversing(profile: Profile, members: usize, extents: &[usize]) -> Box<Wor
 }
 
 /// Clone 1 is being synchronized: these extents are to be copied, and none is yet.
-pub fn synchronizing(profile: Profile, extents: &[usize]) -> Box<World> {
+pub fn synchronizing(profile: Profile, extents: &[usize]) -> Placed {
     let world = formatted_with(profile, |_| {});
     differ(&world, 1, extents);
     world.does(Ask::Synchronize(1));

@@ -27,6 +27,7 @@ pub mod fork;
 mod group;
 mod habits;
 mod hosts;
+mod placed;
 mod power;
 mod profile;
 mod trace;
@@ -44,6 +45,7 @@ pub use self::{
     digest::Tally,
     habits::{Habits, Reenter},
     hosts::HostOp,
+    placed::Placed,
     profile::Profile,
     trace::trace,
 };
@@ -143,11 +145,12 @@ pub struct World {
 pub const TAG_OPERATION: u64 = 1 << 40;
 
 impl World {
-    pub fn new(profile: Profile, seed: u64) -> Box<World> {
+    #[allow(clippy::new_ret_no_self)] // It is one, in its place.
+    pub fn new(profile: Profile, seed: u64) -> Placed {
         World::with_habits(profile, Habits::default(), seed)
     }
 
-    pub fn with_habits(profile: Profile, habits: Habits, seed: u64) -> Box<World> {
+    pub fn with_habits(profile: Profile, habits: Habits, seed: u64) -> Placed {
         let mut bytes = 0;
         let config = config(&profile, &habits);
         // SAFETY: valid places.
@@ -209,7 +212,7 @@ impl World {
             boundary: None,
             bad_unit: None,
         };
-        Box::new(World {
+        Placed::new(World {
             inner: RefCell::new(inner),
             group: Cell::new(std::ptr::null_mut()),
             workspace: Vec::new(),

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use ::clone_group::ffi::types::*;
 
 use crate::class::{Class, Fault};
-use crate::common::world::World;
+use crate::common::world::{Placed, World};
 use crate::scripts::{Ask, Script, Step, advance};
 
 /// Prepares the script and plays it with the fault; the calls of the class that there were. `watch` is called before
 /// the steps.
-pub fn play(script: &Script, fault: Fault, watch: impl FnOnce(&World)) -> (Box<World>, usize) {
+pub fn play(script: &Script, fault: Fault, watch: impl FnOnce(&World)) -> (Placed, usize) {
     let mut world = World::new(script.profile, 1);
     world.power_on();
     for &step in &script.prepare {

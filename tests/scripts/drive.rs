@@ -3,7 +3,7 @@
 use ::clone_group::ffi::types::*;
 
 use super::{Ask, Host, Script, Step};
-use crate::common::world::World;
+use crate::common::world::{Placed, World};
 
 impl Ask {
     /// Asks and waits; the status.
@@ -19,7 +19,7 @@ impl Ask {
 }
 
 /// Plays a whole script: what prepares it, and what is looked at. Everything works.
-pub fn play(script: &Script) -> Box<World> {
+pub fn play(script: &Script) -> Placed {
     let mut world = World::new(script.profile, 1);
     world.power_on();
     for &step in script.prepare.iter().chain(&script.steps) {

@@ -10,7 +10,7 @@ use super::operator::{self, Step};
 use super::swarm::{Swarm, TURNS, Turn};
 use crate::common::draw::{Hosts, Request, is_invalid, weighted};
 use crate::common::seeds::Summary;
-use crate::common::world::{Habits, Profile, World};
+use crate::common::world::{Habits, Placed, Profile, World};
 
 /// When faults may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +24,7 @@ pub enum Mode {
 }
 
 pub struct Life {
-    world: Box<World>,
+    world: Placed,
     rng: fastrand::Rng,
     swarm: Swarm,
     pending: Option<(Step, u64)>,

@@ -10,12 +10,12 @@ use ::clone_group::ffi::types::*;
 use super::operator::Step;
 use super::swarm;
 use crate::common::seeds::Summary;
-use crate::common::world::{Habits, Profile, TAG_OPERATION, World};
+use crate::common::world::{Habits, Placed, Profile, TAG_OPERATION, World};
 
 const SET_TAG: u64 = TAG_OPERATION + (1 << 30);
 
 /// Callbacks know where each of them is.
-type Worlds = Vec<Box<World>>;
+type Worlds = Vec<Placed>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
@@ -34,7 +34,7 @@ struct Log {
 }
 
 impl Log {
-    fn of(worlds: &[Box<World>]) -> Log {
+    fn of(worlds: &[Placed]) -> Log {
         Log { base: contents(worlds, 0), writes: Vec::new(), acknowledged: 0, open: None }
     }
 
@@ -62,7 +62,7 @@ impl Log {
     }
 }
 
-fn contents(worlds: &[Box<World>], lu: usize) -> Vec<Vec<u64>> {
+fn contents(worlds: &[Placed], lu: usize) -> Vec<Vec<u64>> {
     worlds.iter().map(|world| world.inner.borrow().devices[lu].now.clone()).collect()
 }
 
@@ -387,7 +387,7 @@ impl Sets {
 }
 
 /// One array, whose Clone 1 mirrors the Source.
-fn array(seed: u64, rng: &mut fastrand::Rng) -> Box<World> {
+fn array(seed: u64, rng: &mut fastrand::Rng) -> Placed {
     let (profile, habits) = swarm::of_a_set(rng);
     let quiet = Profile { immediate: 256, retry: 0, ..profile };
     let mut world = World::with_habits(quiet, Habits { hangs: 0, ..habits }, seed);

@@ -7,7 +7,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
 
-use super::common::world::{Profile, TAG_OPERATION, World};
+use super::common::world::{Placed, Profile, TAG_OPERATION, World};
 
 /// LUs have volatile caches, so that flushes are seen.
 pub const PROFILE: Profile = Profile { blocks: 256, volatile: true, ..Profile::QUIET };
@@ -28,7 +28,7 @@ fn profile() -> Profile {
 
 /// An array in a situation.
 pub struct Place {
-    pub world: Box<World>,
+    pub world: Placed,
     /// Whose content hosts find on the Source, where they ask.
     pub view: usize,
     /// Where they ask.
@@ -37,7 +37,7 @@ pub struct Place {
     /// What sets use.
     pub set: Box<clone_group_set>,
     /// Another member of a set.
-    _other: Option<Box<World>>,
+    _other: Option<Placed>,
 }
 
 /// A situation by its name on the page.
@@ -115,7 +115,7 @@ pub const HOST_SITUATIONS: [Situation; 30] = [
 ];
 
 impl Place {
-    fn of(world: Box<World>, view: usize) -> Place {
+    fn of(world: Placed, view: usize) -> Place {
         let place = Place { world, view, first: 33, count: 2, set: new_set(), _other: None };
         place.rest();
         place
@@ -159,7 +159,7 @@ fn write(world: &World, first: usize, count: usize) {
     world.settle();
 }
 
-fn made(profile: Profile) -> Box<World> {
+fn made(profile: Profile) -> Placed {
     let mut world = World::new(profile, 3);
     world.power_on();
     operate(&world, clone_group_format, 0);

@@ -1,6 +1,7 @@
 //! A simulated array as it stands at one moment, to lose power there in every way without running again what led to it.
 
 use super::*;
+use crate::common::world::Placed;
 
 /// Everything but the group: media, what is not durable, and what hosts may see.
 pub struct Snapshot {
@@ -218,8 +219,8 @@ impl Snapshot {
     }
 
     /// The array after a power loss, switched off: these of the loose blocks are kept, and the units have these fates.
-    pub fn after_loss(&self, blocks: &[bool], units: &[UnitFate]) -> Box<World> {
-        let mut world = Box::new(World {
+    pub fn after_loss(&self, blocks: &[bool], units: &[UnitFate]) -> Placed {
+        let mut world = Placed::new(World {
             inner: RefCell::new(self.inner.fork()),
             group: Cell::new(std::ptr::null_mut()),
             workspace: Vec::new(),
