@@ -136,6 +136,8 @@ pub type Watcher = Box<dyn FnMut(&World)>;
 pub struct World {
     pub inner: RefCell<Inner>,
     group: Cell<*mut clone_group>,
+    /// Where it is: what callbacks get.
+    place: Cell<*mut World>,
     workspace: Vec<u64>,
     next_tag: Cell<u64>,
     /// What hosts do from inside callbacks.
@@ -215,6 +217,7 @@ impl World {
         Placed::new(World {
             inner: RefCell::new(inner),
             group: Cell::new(std::ptr::null_mut()),
+            place: Cell::new(std::ptr::null_mut()),
             workspace: Vec::new(),
             next_tag: Cell::new(1),
             reenter: RefCell::new(None),
@@ -235,7 +238,7 @@ impl World {
             self.workspace = vec![0; bytes as usize / 8 + 1];
             let mut ops: clone_group_ops = std::mem::zeroed();
             clone_group_ops_init(&mut ops, size_of::<clone_group_ops>() as u32);
-            ops.context = (self as *const World).cast_mut().cast();
+            ops.context = self.place.get().cast();
             ops.read = Some(submitted);
             ops.write = Some(submitted);
             ops.flush = Some(submitted);

@@ -223,6 +223,7 @@ impl Snapshot {
         let mut world = Placed::new(World {
             inner: RefCell::new(self.inner.fork()),
             group: Cell::new(std::ptr::null_mut()),
+            place: Cell::new(std::ptr::null_mut()),
             workspace: Vec::new(),
             next_tag: Cell::new(self.next_tag),
             reenter: RefCell::new(None),

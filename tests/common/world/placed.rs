@@ -10,7 +10,10 @@ pub struct Placed(NonNull<World>);
 
 impl Placed {
     pub(super) fn new(world: World) -> Placed {
-        Placed(NonNull::from(Box::leak(Box::new(world))))
+        let place = NonNull::from(Box::leak(Box::new(world)));
+        let placed = Placed(place);
+        placed.place.set(place.as_ptr());
+        placed
     }
 }
 
