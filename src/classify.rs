@@ -287,11 +287,11 @@ impl Group<'_> {
             return false;
         };
         let max = u64::from(self.config.intent_extents_max);
-        if intents > max >> 1 {
-            self.sweeper.request();
-        }
         // One that is larger than the bound is not held: nothing would come of it.
         let over = intents.wrapping_add(extents.count()) > max && extents.count() <= max;
+        if over || intents > max >> 1 {
+            self.sweeper.request();
+        }
         over && self.state == GroupState::Ready
             && !self.persistent.bits.all_set(extents)
             && !self.sweeper.fruitless

@@ -45,7 +45,7 @@ pub struct IntentSweeper<'a> {
     /// Bits of the page under way that may go: bit 0 is the first extent of the page.
     pub(crate) candidates: ExtentMap<'a>,
     extents: ExtentRange,
-    /// The last sweep could clear nothing: then the bound of R78 gives way to the hosts.
+    /// The last sweep could clear none of the bits there are: then the bound of R78 gives way to the hosts.
     pub fruitless: bool,
     cleared: u64,
 }
@@ -118,6 +118,7 @@ impl Group<'_> {
                 let Range { start, end } = core::mem::take(&mut self.sweeper.requested);
                 self.sweeper.end = end;
                 self.sweeper.cleared = 0;
+                self.sweeper.fruitless = false;
                 self.sweeper.stage = SweepStage::Choosing(start);
             }
             SweepStage::Idle => {}
@@ -142,7 +143,8 @@ impl Group<'_> {
         let next = self.persistent.bits.next_set(from);
         let next = next.filter(|extent| page_of(extent) < self.sweeper.end && !self.some_clone_inherits());
         let Some(extent) = next else {
-            self.sweeper.fruitless = self.sweeper.cleared == 0 && self.sweeper.end == u64::MAX;
+            let whole = self.sweeper.end == u64::MAX;
+            self.sweeper.fruitless = whole && self.sweeper.cleared == 0 && !self.persistent.bits.is_empty();
             self.sweeper.stage = SweepStage::Idle;
             self.queue.changed = true;
             return;

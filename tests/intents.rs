@@ -1,0 +1,92 @@
+//! Goal: the bound of the write intents of mirrored Clones holds a write exactly when it has to (R78): not before, not when
+//! nothing would come of it, and not for ever.
+
+mod common;
+
+use common::stage::*;
+use common::world::{Choice, Placed, Profile, World};
+
+/// The first write that finds more than half of them begins a sweep.
+const INTENTS: usize = 16;
+const PROFILE: Profile = Profile { blocks: 256, volatile: true, intents: INTENTS as u32, ..Profile::QUIET };
+
+/// Clone 1 is mirrored, and the controller holds flushes: no sweep comes to its end.
+fn unswept() -> Placed {
+    let world = mirrored(PROFILE, 1);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    world
+}
+
+/// Writes a block of the extent, and says whether that is done.
+fn goes_on(world: &World, extent: usize) -> bool {
+    let tag = world.write(at(extent), 1);
+    world.poll_still();
+    world.ended(tag) == Some(true)
+}
+
+/// R78: a sweep begins when more than half of the intents are there, not before.
+#[test]
+fn a_sweep_begins_in_time() {
+    let world = unswept();
+    for extent in 0..=INTENTS / 2 {
+        assert!(goes_on(&world, extent));
+        assert_eq!(world.logged(is_flush), 0, "swept with {extent} intents");
+    }
+    assert!(goes_on(&world, INTENTS / 2 + 1));
+    assert_eq!(world.logged(is_flush), 2, "Source and Clone are flushed for the sweep");
+}
+
+/// R78: a write that would be one intent too many waits until some are cleared; one whose extents carry an intent does not.
+#[test]
+fn one_intent_too_many_waits() {
+    let world = unswept();
+    for extent in 0..INTENTS {
+        assert!(goes_on(&world, extent), "extent {extent} is within the bound");
+    }
+    let late = world.write(at(INTENTS), 1);
+    world.poll_still();
+    assert_eq!(world.ended(late), None, "one intent too many");
+    assert!(goes_on(&world, 3), "it has its intent");
+    assert_eq!(world.info().persistent_delta_extents, INTENTS as u64);
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_flush);
+    world.finish_hosts();
+    assert_eq!(world.ended(late), Some(true));
+    assert!(world.info().persistent_delta_extents <= INTENTS as u64);
+}
+
+/// R78: a write that is larger than the bound is not held: it would wait for ever. One that just fits is held.
+#[test]
+fn a_write_larger_than_the_bound_goes_on() {
+    let world = unswept();
+    assert!(goes_on(&world, 0));
+    let larger = world.write(at(10), at(INTENTS + 1));
+    world.poll_still();
+    assert_eq!(world.ended(larger), Some(true), "nothing would come of waiting");
+
+    let world = unswept();
+    assert!(goes_on(&world, 0));
+    let fitting = world.write(at(10), at(INTENTS));
+    world.poll_still();
+    assert_eq!(world.ended(fitting), None, "with the one that is there these are too many");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_flush);
+    world.finish_hosts();
+    assert_eq!(world.ended(fitting), Some(true));
+}
+
+/// R78: when a sweep can clear nothing, because hosts are writing all that carries an intent, nobody waits for it.
+#[test]
+fn a_fruitless_sweep_holds_nobody() {
+    let world = mirrored(PROFILE, 1);
+    world.choose(|io| if is_host_write(io) { Choice::Hold } else { Choice::Now });
+    world.write(at(0), at(INTENTS));
+    world.poll_still();
+    assert_eq!(world.holds(is_host_write), 2, "to Source and Clone");
+    world.write(at(INTENTS), 1);
+    world.poll_still();
+    assert_eq!(world.holds(is_host_write), 4, "no intent can go while its write is under way");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+}
