@@ -291,3 +291,67 @@ fn r44_a_write_from_before_the_copy_collides() {
         assert_eq!(world.delta(1).len() as u64, collisions);
     }
 }
+
+/// R43: mirrored writes that adjoin do not wait for each other; those that overlap do.
+#[test]
+fn r43_writes_that_adjoin_go_together() {
+    let world = mirrored(ONE, 1);
+    world.choose(|io| if is_host_write(io) { Choice::Hold } else { Choice::Now });
+    for (first, legs) in [(8, 2), (12, 4), (4, 6), (7, 6)] {
+        world.write(first, 4);
+        world.poll_still();
+        assert_eq!(world.holds(is_host_write), legs, "the write to block {first}");
+    }
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+}
+
+/// R44: what Verify compares is not compared again because a host writes another Clone.
+#[test]
+fn r44_a_write_to_another_clone_does_not_meet_verify() {
+    for writes in [false, true] {
+        let world = mirrored(Profile { copy_blocks: 8, ..ONE }, 2);
+        (1..=2).for_each(|lu| world.does(Ask::Fracture(lu)));
+        world.choose(|io| if is_copy_read(io) { Choice::Hold } else { Choice::Now });
+        world.inner.borrow_mut().log.clear();
+        world.does(Ask::Verify(1));
+        world.step(1);
+        assert_eq!(world.holds(is_copy_read), 1, "the first extent is being read");
+        if writes {
+            let (write, _) = world.host(CLONE_GROUP_IO_WRITE, 2, 1, 1, false);
+            world.poll_still();
+            assert_eq!(world.ended(write), Some(true));
+        }
+        world.choose_nothing();
+        world.complete_chosen(Choice::Now, is_copy_read);
+        world.poll_still();
+        assert_eq!((world.logged(is_copy_read), world.statistics().verified_extents), (2, 1));
+    }
+}
+
+/// R44: copies of an extent onto two Clones do not collide with each other, though a Verify is under way.
+#[test]
+fn r44_copies_onto_two_clones_do_not_collide() {
+    let world = mirrored(Profile { clones: 3, copies: 4, copy_blocks: 8, ..ONE }, 3);
+    world.choose(|io| if is_copy_read(io) { Choice::Hold } else { Choice::Now });
+    world.does(Ask::Verify(3));
+    world.step(1);
+    assert_eq!(world.holds(is_copy_read), 1, "Verify reads the first extent");
+    world.choose(|io| match io {
+        _ if is_copy_read(io) => Choice::Hold,
+        _ if is_host_write(io) && io.lu == 0 => Choice::Fail(STATUS),
+        _ => Choice::Now,
+    });
+    world.write(at(9), 1);
+    world.poll_still();
+    assert_eq!([1, 2, 3].map(|lu| world.delta(lu)), [vec![9], vec![9], vec![9]]);
+    let before = world.statistics();
+    (0..8).for_each(|_| _ = world.step(1));
+    assert_eq!(world.holds(is_copy_read), 4, "copies onto all three are under way");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_copy_read);
+    world.settle();
+    let after = world.statistics();
+    assert_eq!((after.collisions, after.sync_extents - before.sync_extents), (0, 3));
+}

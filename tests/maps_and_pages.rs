@@ -232,3 +232,35 @@ fn r24_a_failed_flush_takes_later_copies_along() {
     world.finish_hosts();
     world.check_lu_now(0);
 }
+
+/// R24: a flush of the Source fails while a copy is under way that is durable when it is written: it counts, and the
+/// restore does not stall, as nothing was lost.
+#[test]
+fn r24_a_failed_flush_spares_durable_copies() {
+    let profile = Profile { volatile: true, copies: 2, ..ONE_COLUMN };
+    let world = fractured(profile, 1, &[1, 2]);
+    world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+    world.finish_hosts();
+    world.does(Ask::Restore(1));
+    world.inner.borrow_mut().log.clear();
+    world.choose(|io| match io {
+        _ if is_copy_write(io) => Choice::Hold,
+        _ if is_flush(io) => Choice::FailDone(STATUS),
+        _ => Choice::Now,
+    });
+    let write = world.write(at(1), 1);
+    world.poll_still();
+    let durable = |io: &clone_group_io| is_copy_write(io) && io.flags & CLONE_GROUP_IO_FUA != 0;
+    assert_eq!(world.holds(durable), 1, "a write has its extent copied durably (R5)");
+    let (flush, _) = world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+    world.poll_still();
+    assert_eq!(world.ended(flush), Some(false));
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_copy_write);
+    world.poll_still();
+    assert_eq!((world.ended(write), world.logged(is_copy_write)), (Some(true), 1), "it was copied again");
+    assert_eq!(world.events_of(CLONE_GROUP_EVENT_STALLED, 1), []);
+    assert_eq!(world.delta(1), [2]);
+    world.settle();
+    assert_eq!(world.info().restoring_lu, 0);
+}
