@@ -20,7 +20,7 @@ impl Group<'_> {
         };
         let extents = self.requests[request].extents;
         let mut from = extents.first;
-        while self.can_copy() && from < extents.end {
+        while self.can_copy() {
             let Some(first) = self.next_need(ExtentRange::new(from, extents.end)) else {
                 return;
             };

@@ -30,6 +30,12 @@ pub struct CollisionDetector<'a> {
     recopies_max: u32,
 }
 
+impl Hot {
+    fn is(&self, lu: u32, extent: Extent) -> bool {
+        self.lu == lu && self.extent == extent
+    }
+}
+
 impl<'a> CollisionDetector<'a> {
     /// No collisions so far.
     pub fn new(hot: &'a mut [Hot], recopies_max: u32) -> CollisionDetector<'a> {
@@ -38,9 +44,7 @@ impl<'a> CollisionDetector<'a> {
 
     /// The copy of this extent onto this LU collided.
     pub fn note(&mut self, lu: u32, extent: Extent) {
-        let known =
-            self.hot.iter_mut().find(|hot| hot.collisions > 0 && hot.lu == lu && hot.extent == extent);
-        if let Some(hot) = known {
+        if let Some(hot) = self.hot.iter_mut().find(|hot| hot.is(lu, extent)) {
             hot.collisions = hot.collisions.saturating_add(1);
         } else if let Some(free) = self.hot.iter_mut().find(|hot| hot.collisions == 0) {
             *free = Hot { lu, extent, collisions: 1 };
@@ -49,7 +53,7 @@ impl<'a> CollisionDetector<'a> {
 
     /// The extent was copied.
     pub fn forget(&mut self, lu: u32, extent: Extent) {
-        if let Some(hot) = self.hot.iter_mut().find(|hot| hot.lu == lu && hot.extent == extent) {
+        if let Some(hot) = self.hot.iter_mut().find(|hot| hot.is(lu, extent)) {
             hot.collisions = 0;
         }
     }
@@ -63,10 +67,7 @@ impl<'a> CollisionDetector<'a> {
 
     /// Whether the next copy of this extent must hold host writes.
     pub fn is_exclusive(&self, lu: u32, extent: Extent) -> bool {
-        let of = |hot: &&Hot| hot.collisions > 0 && hot.lu == lu && hot.extent == extent;
-        match self.hot.iter().find(of) {
-            Some(hot) => hot.collisions >= self.recopies_max && kept!(R46),
-            None => false,
-        }
+        let hot = self.hot.iter().find(|hot| hot.is(lu, extent));
+        hot.is_some_and(|hot| hot.collisions >= self.recopies_max) && kept!(R46)
     }
 }

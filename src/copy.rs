@@ -22,9 +22,9 @@ impl Group<'_> {
         fit.clamp(1, RUN_EXTENTS_MAX)
     }
 
-    /// Whether another copy can begin.
+    /// Whether another copy can begin. There is an I/O slot for each, which hosts leave alone (R76).
     pub(crate) fn can_copy(&self) -> bool {
-        self.scoreboard.active() < self.scoreboard.capacity() && self.free_ios() > 0
+        self.scoreboard.active() < self.scoreboard.capacity()
     }
 
     /// Claims the extents and begins to copy them. Their owner saw that nobody owns them, under the same lock (R11).
@@ -89,7 +89,7 @@ impl Group<'_> {
             if copy.is_verify() && !self.is_worth_waiting(number) {
                 continue;
             }
-            if copy.stage == CopyStage::Draining && self.free_ios() > 0 {
+            if copy.stage == CopyStage::Draining {
                 self.begin_pieces(number);
             }
         }

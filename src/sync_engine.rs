@@ -45,7 +45,7 @@ impl Group<'_> {
 
     pub(crate) fn has_sync_slot(&self) -> bool {
         let reserved = u32::from(self.scoreboard.capacity() > 1 && self.restoring().is_some() && kept!(R69));
-        self.can_copy() && self.scoreboard.active().wrapping_add(reserved) < self.scoreboard.capacity()
+        self.scoreboard.active().wrapping_add(reserved) < self.scoreboard.capacity()
     }
 
     /// Whether a later poll could begin a background copy.

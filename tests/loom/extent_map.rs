@@ -197,6 +197,24 @@ fn one_goes_at_once() {
     });
 }
 
+/// Goal: a clear is counted before the set that it undid: the count is never more than what may be set.
+#[test]
+fn one_is_uncounted_first() {
+    every_order("one is uncounted first", || {
+        let memory = memory(TWO);
+        let words = &memory.lend().words;
+        let map = Shared::new(ExtentMap::new(words, TWO).unwrap());
+        let shared = map.lend();
+        let setter = thread::spawn(move || shared.set(Extent(1)));
+        let clearer = thread::spawn(move || shared.clear(Extent(1)));
+        let seen = shared.count();
+        assert!(seen <= 1, "{seen} extents are set");
+        assert!(setter.join().unwrap());
+        let cleared = clearer.join().unwrap();
+        exact(shared, words, if cleared { &[] } else { &[1] });
+    });
+}
+
 /// Goal: four calls on each of three threads, in one word and in two.
 #[test]
 fn everything_at_once() {
