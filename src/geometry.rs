@@ -47,7 +47,7 @@ impl BlockRange {
 
     /// Whether both have a block in common.
     pub fn overlaps(self, other: BlockRange) -> bool {
-        self.first < other.end && other.first < self.end
+        self.first.max(other.first) < self.end.min(other.end)
     }
 }
 
@@ -88,7 +88,7 @@ impl ExtentRange {
 
     /// Whether both have an extent in common.
     pub fn overlaps(self, other: ExtentRange) -> bool {
-        self.first < other.end && other.first < self.end
+        self.first.max(other.first) < self.end.min(other.end)
     }
 
     /// What both have in common.

@@ -71,6 +71,20 @@ fn every_range_touches_and_covers_what_it_should() {
     });
 }
 
+/// Ranges have something in common if some extent, or block, is in both; empty ones have nothing.
+#[test]
+fn every_two_ranges_overlap_if_they_share_something() {
+    let ranges = || (0..=7_u64).flat_map(|first| (first..=7).map(move |end| (first, end)));
+    for (a, b) in ranges().flat_map(|a| ranges().map(move |b| (a, b))) {
+        let shared = (0..7).filter(|&at| a.0 <= at && at < a.1 && b.0 <= at && at < b.1).count() as u64;
+        let extents = |(first, end)| ExtentRange { first: Extent(first), end: Extent(end) };
+        let blocks = |(first, end)| BlockRange { first: Block(first), end: Block(end) };
+        assert_eq!(extents(a).overlaps(extents(b)), shared > 0, "{a:?} {b:?}");
+        assert_eq!(blocks(a).overlaps(blocks(b)), shared > 0, "{a:?} {b:?}");
+        assert_eq!(extents(a).intersection(extents(b)).count(), shared, "{a:?} {b:?}");
+    }
+}
+
 /// A range of a caller's is taken if it has a block and lies in the LU.
 #[test]
 fn every_range_is_taken_or_refused() {
