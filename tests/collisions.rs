@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use ::clone_group::ffi::types::*;
 use common::stage::*;
-use common::world::{Choice, Profile, World};
+use common::world::{Choice, Placed, Profile, World};
 
 /// An extent of four blocks is copied at a time.
 const ONE: Profile = Profile { copies: 1, ..Profile::QUIET };
@@ -80,7 +80,7 @@ fn copy_again(world: &World, fails: &Cell<bool>, extent: usize) {
 }
 
 /// Clones 1 and 2 are being synchronized: both differ in these extents.
-fn synchronizing_two(extents: &[usize]) -> Box<World> {
+fn synchronizing_two(extents: &[usize]) -> Placed {
     let world = mirrored(ONE, 2);
     (1..=2).for_each(|lu| world.does(Ask::Fracture(lu)));
     extents.iter().for_each(|&extent| _ = world.write(at(extent), 1));
