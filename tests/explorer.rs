@@ -3,7 +3,8 @@
 //! of that Recovery and of what follows.
 //!
 //! A failure prints the line that replays it. `CLONE_GROUP_EXPLORE_IMAGES=100000000` asks for about that many images,
-//! with CLONE_GROUP_EXPLORE_SCRIPTS=restore/ of the scripts whose names begin so.
+//! with CLONE_GROUP_EXPLORE_SCRIPTS=restore/ of the scripts whose names begin so. Fewer than there are scripts: every
+//! image after one power loss of the chosen scripts.
 
 mod common;
 mod scripts;
@@ -47,15 +48,16 @@ fn work() -> Vec<(Script, Limits)> {
     let images = wanted.unwrap_or(IMAGES);
     let chosen: Vec<String> = scripts::chosen().into_iter().map(|script| script.name).collect();
     let long = images > 5 * IMAGES;
+    let short = images < scripts::all().len();
     let share = if long { images / scripts::all().len() } else { images / chosen.len() };
     let limits = |script: &Script| {
         let deeper = long || chosen.contains(&script.name);
-        let second = if script.small { usize::MAX } else { share };
+        let second = if script.small && !short { usize::MAX } else { share };
         let (second, third) = if deeper { (second, share / 4) } else { (0, 0) };
-        Limits { first: usize::MAX, second, third, linear: 2 }
+        Limits { first: usize::MAX, second, third, linear: if short { 0 } else { 2 } }
     };
     let prefix = std::env::var("CLONE_GROUP_EXPLORE_SCRIPTS").unwrap_or_default();
-    let mut scripts = scripts::all();
+    let mut scripts = if short { scripts::chosen() } else { scripts::all() };
     scripts.retain(|script| script.name.starts_with(&prefix));
     scripts.into_iter().map(|script| (script.clone(), limits(&script))).collect()
 }

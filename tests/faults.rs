@@ -26,6 +26,8 @@ use check::{Allowed, Recorder, Situation, Way};
 use class::{CLASSES, Class, Fault, How, Often};
 use scripts::Script;
 
+/// Failures after which no further script is begun.
+const ENOUGH_FAILURES: usize = 20;
 const MANNERS: [(How, Often); 6] = [
     (How::Refused, Often::Once),
     (How::Refused, Often::ForEver),
@@ -53,6 +55,9 @@ fn over_all(
                         &mut found.lock().expect("no panic with the lock");
                     runs.into_iter().for_each(|(class, runs)| *sums.entry(class).or_default() += runs);
                     lines.append(&mut failures);
+                    if lines.len() >= ENOUGH_FAILURES {
+                        next.store(scripts.len(), Ordering::Relaxed);
+                    }
                 }
             });
         }

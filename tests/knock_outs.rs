@@ -114,7 +114,7 @@ impl Run<'_> {
     /// The test that noticed it in the last whole run, and only the life that did.
     fn again(&self, rule: &str, before: &Found) -> Option<Found> {
         let catcher = Catcher::of(before)?;
-        let found = self.programs.run(&catcher, rule, before.seed(), TIMEOUT)?;
+        let found = self.programs.run(&catcher, rule, before.replay(), TIMEOUT)?;
         Some(Found { after: before.after.clone(), ..found })
     }
 }

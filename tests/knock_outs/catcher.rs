@@ -37,11 +37,13 @@ const fn lives<'a>(binary: &'a str, tests: &'a str, seeds: u32) -> Catcher<'a> {
     Catcher { binary, tests, seeds }
 }
 
-/// In the order in which they are asked: some random lives, the tests of single rules, which are quick, power losses after
-/// every I/O, and more lives.
+/// In the order in which they are asked: 1,000 random lives, power losses at every boundary of the chosen scripts, faults in
+/// every call of every script, and then the tests of single rules.
 pub const CATCHERS: [Catcher<'_>; 28] = [
-    lives("simulation", "random_lives_without_faults", 120),
-    lives("simulation", "random_lives_with_faults", 120),
+    lives("simulation", "random_lives_without_faults", 500),
+    lives("simulation", "random_lives_with_faults", 500),
+    some("explorer", "power_lost_at_every_boundary"),
+    some("faults", "every_call_goes_wrong"),
     all("rules_hidden"),
     all("rules"),
     all("seams"),
@@ -59,8 +61,6 @@ pub const CATCHERS: [Catcher<'_>; 28] = [
     all("crash"),
     all("sets"),
     all("reverse_crash"),
-    lives("simulation", "random_lives_without_faults", 1000),
-    lives("simulation", "random_lives_with_faults", 1000),
     some("c_programs", "results"),
     all("verify"),
     lives("cancel", "lives", 300),
@@ -75,14 +75,23 @@ pub const CATCHERS: [Catcher<'_>; 28] = [
 pub struct Found {
     pub binary: String,
     pub test: String,
-    /// The life or the power loss, if it counts them, or that it stood still.
+    /// The life, script, power loss or fault, if it counts them, or that it stood still.
     pub after: String,
 }
 
+/// What stands in the table before what is replayed, and the variable that replays it.
+const REPLAYS: [(&str, &str); 4] = [
+    ("seed ", "CLONE_GROUP_SEED"),
+    ("script ", "CLONE_GROUP_EXPLORE_SCRIPTS"),
+    ("explore ", "CLONE_GROUP_EXPLORE"),
+    ("fault ", "CLONE_GROUP_FAULT"),
+];
+
 impl Found {
-    /// Which life it was.
-    pub fn seed(&self) -> Option<&str> {
-        self.after.strip_prefix("seed ")
+    /// The variable that replays it, and its value.
+    pub fn replay(&self) -> Option<(&'static str, &str)> {
+        let of = |(mark, variable): (&str, &'static str)| Some((variable, self.after.strip_prefix(mark)?));
+        REPLAYS.into_iter().find_map(of)
     }
 }
 
@@ -128,7 +137,7 @@ impl Programs {
         &self,
         catcher: &Catcher<'_>,
         rule: &str,
-        seed: Option<&str>,
+        replay: Option<(&str, &str)>,
         timeout: Duration,
     ) -> Option<Found> {
         let path =
@@ -137,9 +146,14 @@ impl Programs {
         command.arg("-c").arg(format!("ulimit -v {}; exec \"$@\"", MEMORY_KIB)).arg("sh").arg(path);
         command.args(["--test-threads=1", "--nocapture", catcher.tests]);
         command.current_dir(env!("CARGO_MANIFEST_DIR"));
-        command.env("CLONE_GROUP_KNOCK_OUT", rule).env("RUST_BACKTRACE", "0").env_remove("CLONE_GROUP_SEED");
-        match seed {
-            Some(seed) => command.env("CLONE_GROUP_SEED", seed),
+        command.env("CLONE_GROUP_KNOCK_OUT", rule).env("RUST_BACKTRACE", "0");
+        REPLAYS.iter().for_each(|(_, variable)| {
+            command.env_remove(variable);
+        });
+        // Each image after one power loss, of the chosen scripts.
+        command.env("CLONE_GROUP_EXPLORE_IMAGES", "1");
+        match replay {
+            Some((variable, value)) => command.env(variable, value),
             None => command.env("CLONE_GROUP_SEEDS", catcher.seeds.to_string()),
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -207,8 +221,18 @@ fn watch(mut child: Child, timeout: Duration) -> Option<(String, String)> {
     }
 }
 
-/// Which life or power loss it was.
+/// Which life, script, power loss or fault it was.
 fn after(said: &str) -> String {
+    let quoted = |mark: &str| said.split_once(mark)?.1.split('"').next();
+    if let Some(line) = quoted("CLONE_GROUP_EXPLORE=\"") {
+        return format!("explore {line}");
+    }
+    if let Some(line) = quoted("CLONE_GROUP_FAULT=\"") {
+        return format!("fault {line}");
+    }
+    if let Some((before, _)) = said.split_once(" fails without a power loss") {
+        return format!("script {}", before.rsplit(['\n', ' ']).next().unwrap_or_default());
+    }
     let number = |mark: &str| -> Option<String> {
         let digits = said.rsplit(mark).next().filter(|_| said.contains(mark))?;
         Some(digits.chars().take_while(char::is_ascii_digit).collect())
