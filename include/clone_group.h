@@ -532,7 +532,8 @@ struct clone_group_config {
     // Map pages that are written at once, 1 to 64. Default 4.
     uint32_t page_writes_max;
     // Extents that may carry a write intent of a mirrored Clone (R78): after a
-    // crash at most so many are copied again. At least 16. Default 4096.
+    // crash at most so many are copied again, and what hosts were writing at once
+    // if that was more. At least 16. Default 4096.
     uint32_t intent_extents_max;
     // Collisions after which an extent is copied with host writes to it held
     // (R46), 1 to 16. Default 3.

@@ -8,7 +8,7 @@ use crate::geometry::{Extent, ExtentRange};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::io::IoOperation;
 use crate::knock_out::kept;
-use crate::request::{HostOperation, Request, Why};
+use crate::request::{HostOperation, Request, RequestStage, Why};
 
 /// What is to be done with a request now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,7 +111,7 @@ impl Group<'_> {
             Ok(overwrite) => overwrite,
             Err(why) => return Verdict::Wait(why),
         };
-        if let Some(verdict) = self.record_source_write(asked, overwrite) {
+        if let Some(verdict) = self.record_source_write(request, asked, overwrite) {
             return verdict;
         }
         self.requests[request].overwrite = overwrite;
@@ -206,7 +206,12 @@ impl Group<'_> {
     }
 
     /// Sets the bits that this write needs, in every map (R1, R4, R6). `None` if all of them are durable.
-    fn record_source_write(&mut self, asked: &Request, overwrite: ExtentRange) -> Option<Verdict> {
+    fn record_source_write(
+        &mut self,
+        request: u16,
+        asked: &Request,
+        overwrite: ExtentRange,
+    ) -> Option<Verdict> {
         let members = self.next_clone(1, |state| state != CloneState::Absent).is_some();
         if !members || self.persistent.passes(asked.extents) {
             return None;
@@ -216,7 +221,7 @@ impl Group<'_> {
         if protected == 0 && asked.epoch == self.persistent.epoch() {
             return None;
         }
-        if kept!(R78) && self.must_wait_for_intents(asked.extents) {
+        if kept!(R78) && self.must_wait_for_intents(request, asked.extents) {
             return Some(Verdict::Wait(Why::Intent));
         }
         self.sweeper.touch(asked.extents);
@@ -282,13 +287,14 @@ impl Group<'_> {
     }
 
     /// Bounds the write intents, and so what is copied after a crash (R78).
-    fn must_wait_for_intents(&mut self, extents: ExtentRange) -> bool {
+    fn must_wait_for_intents(&mut self, request: u16, extents: ExtentRange) -> bool {
         let Some(intents) = self.intents() else {
             return false;
         };
         let max = u64::from(self.config.intent_extents_max);
         // One that is larger than the bound is not held: nothing would come of it.
-        let over = intents.wrapping_add(extents.count()) > max && extents.count() <= max;
+        let too_many = intents.wrapping_add(extents.count()) > max && extents.count() <= max;
+        let over = too_many || self.an_older_one_waits_for_intents(request);
         if over || intents > max >> 1 {
             self.sweeper.request();
         }
@@ -296,6 +302,18 @@ impl Group<'_> {
             && !self.persistent.bits.all_set(extents)
             && !self.sweeper.fruitless
             && !self.metadata_failed
+    }
+
+    /// Smaller writes would take again and again what the sweep gives, and the older one would wait for ever (I7).
+    fn an_older_one_waits_for_intents(&self, request: u16) -> bool {
+        let mut at = self.queue.first();
+        while let Some(older) = at.filter(|&older| older != request && kept!(R78Order)) {
+            if self.requests[older].stage == RequestStage::Waiting(Why::Intent) {
+                return true;
+            }
+            at = self.queue.next(&self.requests, older);
+        }
+        false
     }
 
     fn classify_clone_write(&mut self, request: u16, asked: &Request) -> Verdict {

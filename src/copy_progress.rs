@@ -7,6 +7,7 @@
 //! other Clones that is never so in a restore: what is copied differs from them.
 
 use crate::clone::CloneState;
+use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
 use crate::knock_out::kept;
@@ -74,6 +75,14 @@ impl Group<'_> {
             self.queue.changed = true;
         }
         !self.persistent.has_later()
+    }
+
+    /// Whether so much was copied onto the Source, and not written down, that background copies wait for it: some pages are
+    /// written down in each poll, and a power loss is to undo no more than a bound (R72).
+    pub(crate) fn must_save_first(&self) -> bool {
+        let left = self.onto_source_delta().map_or(u64::MAX, ExtentMap::count);
+        let unsaved = self.saved_left.saturating_sub(left);
+        self.persistent.has_later() && unsaved >= u64::from(self.config.intent_extents_max) && kept!(R72Bound)
     }
 
     fn has_one_clone(&self) -> bool {

@@ -188,7 +188,10 @@ impl Group<'_> {
             .candidates
             .clear_range(ExtentRange::new(Extent(0), Extent(self.sweeper.candidates.extents())));
         for (word, of_page) in words_of(extents).zip(0..) {
-            self.sweeper.candidates.set_in_word(of_page, self.spare_in_word(word));
+            let spare = self.spare_in_word(word);
+            if spare != 0 {
+                self.sweeper.candidates.set_in_word(of_page, spare);
+            }
         }
         for request in 0..crate::geometry::slot(self.requests.len()) {
             let waiting = self.requests[request];

@@ -436,6 +436,8 @@ mod selection {
         R71Pages,
         /// an extent passes though its intent is being cleared
         R71Withdraw,
+        /// copies onto the Source go on though much of what they did is not written down
+        R72Bound,
         /// the pages of other Clones are not written when a copy onto the Source changed what they say
         R72Copies,
         /// a drain does not wait for pages that nobody waits for
@@ -500,6 +502,8 @@ mod selection {
         R77Votes,
         /// write intents are not bounded
         R78,
+        /// a smaller write takes the intents that an older one waits for
+        R78Order,
         /// another LU may stand behind a Clone
         R79Clone,
         /// a superblock with unknown features counts

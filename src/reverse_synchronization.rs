@@ -38,7 +38,9 @@ impl Group<'_> {
             return None;
         }
         let clone = self.clone(lu);
-        let over = clone.delta.bits.is_empty() && self.scoreboard.copying() == 0 && !clone.stalled;
+        let copied = clone.delta.bits.is_empty() && self.scoreboard.copying() == 0 && !clone.stalled;
+        // What copies changed is written down before hosts are held, not while they are.
+        let over = copied && !self.persistent.has_later();
         // Paused, hosts are not held for the flip: a hung LU would hold them for ever (R76).
         (over && !(self.record.paused && kept!(R76Paused))).then_some(Change::FinishReverse(lu))
     }

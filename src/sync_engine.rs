@@ -23,7 +23,10 @@ impl Group<'_> {
         if !self.may_sync() {
             return;
         }
-        while (self.copy_budget > 0 || self.is_ending_reverse()) && self.has_sync_slot() {
+        while (self.copy_budget > 0 || self.is_ending_reverse())
+            && self.has_sync_slot()
+            && !self.must_save_first()
+        {
             let begun = match (self.restoring(), self.reversing()) {
                 (Some(clone), _) => self.sync_source(clone),
                 (None, Some(clone)) => self.sync_mirror(clone, clone, SOURCE),

@@ -90,3 +90,59 @@ fn a_fruitless_sweep_holds_nobody() {
     world.complete_chosen(Choice::Now, |_| true);
     world.finish_hosts();
 }
+
+/// R78, I7: a write that waits for intents is not overtaken for ever by smaller ones that come later: each sweep gives room for
+/// one of them, which the older one needs.
+#[test]
+fn no_smaller_write_goes_first() {
+    // One intent in each page, so that each page that is swept gives one.
+    let profile = Profile { blocks: 2560, extent_blocks: 1, clones: 50, map_per_clone: true, ..PROFILE };
+    let world = mirrored(profile, 1);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for page in 0..INTENTS {
+        world.write(page * 64, 1);
+        world.poll_still();
+    }
+    let late = world.write(33, 2);
+    for round in 0..100 {
+        world.write((INTENTS + round) % 40 * 64 + round / 40, 1);
+        world.poll_still();
+        world.complete_chosen(Choice::Now, is_flush);
+        world.poll_still();
+        if world.ended(late).is_some() {
+            break;
+        }
+    }
+    assert_eq!(world.ended(late), Some(true), "smaller writes took every intent");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+}
+
+/// R78, I7: nor by a write that is always under way, while the older one needs all intents there are.
+#[test]
+fn a_trickle_of_writes_holds_nobody_for_ever() {
+    let world = mirrored(PROFILE, 1);
+    world.choose(|io| if is_host_write(io) || is_flush(io) { Choice::Hold } else { Choice::Now });
+    world.write(at(1), 1);
+    world.poll_still();
+    let late = at(30);
+    world.write(late, at(INTENTS));
+    for round in 1..100 {
+        // The next one comes, the one before it ends, then the flush of the sweep.
+        world.write(at(round % 20 + 1), 1);
+        world.poll_still();
+        let before = at((round - 1) % 20 + 1) as u64;
+        world.complete_chosen(Choice::Now, |io| is_host_write(io) && io.first_block == before);
+        world.poll_still();
+        world.complete_chosen(Choice::Now, is_flush);
+        world.poll_still();
+        if world.holds(|io| io.first_block == late as u64) > 0 {
+            break;
+        }
+    }
+    assert!(world.holds(|io| io.first_block == late as u64) > 0, "it is never submitted");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+}

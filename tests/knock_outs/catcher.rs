@@ -39,13 +39,17 @@ const fn lives<'a>(binary: &'a str, tests: &'a str, seeds: u32) -> Catcher<'a> {
 
 /// In the order in which they are asked: 1,000 random lives, power losses at every boundary of the chosen scripts, faults in
 /// every call of every script, and then the tests of single rules.
-pub const CATCHERS: [Catcher<'_>; 28] = [
+pub const CATCHERS: [Catcher<'_>; 32] = [
     lives("simulation", "random_lives_without_faults", 500),
     lives("simulation", "random_lives_with_faults", 500),
     some("explorer", "power_lost_at_every_boundary"),
     some("faults", "every_call_goes_wrong"),
     all("rules_hidden"),
     all("rules"),
+    all("intents"),
+    all("copy_shapes"),
+    all("collisions"),
+    all("maps_and_pages"),
     all("seams"),
     all("reverse"),
     all("maps_per_clone"),
