@@ -3,6 +3,7 @@
 
 mod common;
 
+use ::clone_group::ffi::types::CLONE_GROUP_MORE;
 use common::stage::*;
 use common::world::{Choice, Placed, Profile, World};
 
@@ -67,7 +68,12 @@ fn a_write_larger_than_the_bound_goes_on() {
     let world = unswept();
     assert!(goes_on(&world, 0));
     let fitting = world.write(at(10), at(INTENTS));
-    world.poll_still();
+    while world.poll(64) == CLONE_GROUP_MORE {}
+    assert_eq!(
+        world.logged(is_flush),
+        2,
+        "a poll waits for I/Os before the sweep that it needs is under way"
+    );
     assert_eq!(world.ended(fitting), None, "with the one that is there these are too many");
     world.choose_nothing();
     world.complete_chosen(Choice::Now, is_flush);
