@@ -155,11 +155,13 @@ impl<'a> ExtentMap<'a> {
     }
 
     /// Sets the extents, but those behind the end. Returns how many of them were clear.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn set_range(&self, range: ExtentRange) -> u64 {
         self.set_bits(self.clip(range), usize::MAX)
     }
 
     /// Clears the extents. Returns how many of them were set.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn clear_range(&self, range: ExtentRange) -> u64 {
         self.clear_bits(self.clip(range), usize::MAX)
     }
