@@ -11,6 +11,9 @@ use common::world::{Choice, Placed, Profile, World};
 const INTENTS: usize = 16;
 const PROFILE: Profile = Profile { blocks: 256, volatile: true, intents: INTENTS as u32, ..Profile::QUIET };
 
+/// 40 map pages of 64 extents: with an intent in each, each page that is swept gives one.
+const PAGES: Profile = Profile { blocks: 2560, extent_blocks: 1, clones: 50, map_per_clone: true, ..PROFILE };
+
 /// Clone 1 is mirrored, and the controller holds flushes: no sweep comes to its end.
 fn unswept() -> Placed {
     let world = mirrored(PROFILE, 1);
@@ -101,9 +104,7 @@ fn a_fruitless_sweep_holds_nobody() {
 /// one of them, which the older one needs.
 #[test]
 fn no_smaller_write_goes_first() {
-    // One intent in each page, so that each page that is swept gives one.
-    let profile = Profile { blocks: 2560, extent_blocks: 1, clones: 50, map_per_clone: true, ..PROFILE };
-    let world = mirrored(profile, 1);
+    let world = mirrored(PAGES, 1);
     world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
     for page in 0..INTENTS {
         world.write(page * 64, 1);
@@ -151,4 +152,31 @@ fn a_trickle_of_writes_holds_nobody_for_ever() {
     world.choose_nothing();
     world.complete_chosen(Choice::Now, |_| true);
     world.finish_hosts();
+}
+
+/// R53: while an operation holds hosts no page is swept but the one that waits for its flushes; the others follow when it
+/// is over.
+#[test]
+fn an_operation_stops_a_sweep() {
+    let world = mirrored(PAGES, 1);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for page in 0..INTENTS - 1 {
+        world.write(page * 64, 1);
+        world.poll_still();
+    }
+    assert_eq!(world.logged(is_flush), 2, "the first page waits for its flushes");
+    world.choose(|io| if is_flush(io) || is_host_write(io) { Choice::Hold } else { Choice::Now });
+    world.write(30 * 64, 1);
+    world.poll_still();
+    let adding = world.ask(Ask::Add(2)).expect("it is accepted");
+    world.poll_still();
+    world.complete_chosen(Choice::Now, is_flush);
+    world.poll_still();
+    assert_eq!(world.logged(is_flush), 2, "the next page is swept while hosts are held");
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+    world.poll_still();
+    assert_eq!(world.done_operation(adding), Some(0));
+    assert!(world.logged(is_flush) > 4, "the sweep goes on");
 }
