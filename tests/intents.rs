@@ -16,7 +16,11 @@ const PAGES: Profile = Profile { blocks: 2560, extent_blocks: 1, clones: 50, map
 
 /// Clone 1 is mirrored, and the controller holds flushes: no sweep comes to its end.
 fn unswept() -> Placed {
-    let world = mirrored(PROFILE, 1);
+    unswept_with(PROFILE)
+}
+
+fn unswept_with(profile: Profile) -> Placed {
+    let world = mirrored(profile, 1);
     world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
     world
 }
@@ -43,20 +47,22 @@ fn a_sweep_begins_in_time() {
 /// R78: a write that would be one intent too many waits until some are cleared; one whose extents carry an intent does not.
 #[test]
 fn one_intent_too_many_waits() {
-    let world = unswept();
-    for extent in 0..INTENTS {
-        assert!(goes_on(&world, extent), "extent {extent} is within the bound");
+    for map_per_clone in [false, true] {
+        let world = unswept_with(Profile { map_per_clone, ..PROFILE });
+        for extent in 0..INTENTS {
+            assert!(goes_on(&world, extent), "extent {extent} is within the bound");
+        }
+        let late = world.write(at(INTENTS), 1);
+        world.poll_still();
+        assert_eq!(world.ended(late), None, "one intent too many");
+        assert!(goes_on(&world, 3), "it has its intent");
+        assert_eq!(world.info().persistent_delta_extents, INTENTS as u64);
+        world.choose_nothing();
+        world.complete_chosen(Choice::Now, is_flush);
+        world.finish_hosts();
+        assert_eq!(world.ended(late), Some(true));
+        assert!(world.info().persistent_delta_extents <= INTENTS as u64);
     }
-    let late = world.write(at(INTENTS), 1);
-    world.poll_still();
-    assert_eq!(world.ended(late), None, "one intent too many");
-    assert!(goes_on(&world, 3), "it has its intent");
-    assert_eq!(world.info().persistent_delta_extents, INTENTS as u64);
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, is_flush);
-    world.finish_hosts();
-    assert_eq!(world.ended(late), Some(true));
-    assert!(world.info().persistent_delta_extents <= INTENTS as u64);
 }
 
 /// R78: a write that is larger than the bound is not held: it would wait for ever. One that just fits is held.
@@ -179,4 +185,46 @@ fn an_operation_stops_a_sweep() {
     world.poll_still();
     assert_eq!(world.done_operation(adding), Some(0));
     assert!(world.logged(is_flush) > 4, "the sweep goes on");
+}
+
+/// R47: a write whose bits are durable counts on them while it waits for I/O slots, too: a sweep leaves them.
+#[test]
+fn a_write_that_waits_for_slots_keeps_its_intent() {
+    let world = mirrored(Profile { clones: 3, ..PROFILE }, 3);
+    world.choose(|io| if is_host_write(io) { Choice::Hold } else { Choice::Now });
+    let mut extents = 0;
+    let mut legs = world.holds(is_host_write);
+    // Until there are no slots for all the legs of one more.
+    loop {
+        world.write(at(extents), 1);
+        world.poll_still();
+        extents += 1;
+        if world.holds(is_host_write) == legs {
+            break;
+        }
+        legs = world.holds(is_host_write);
+    }
+    assert!(extents > INTENTS / 2, "{extents} intents begin no sweep");
+    // Whoever comes begins a sweep of all that is not under way.
+    world.write(at(0), 1);
+    world.poll_still();
+    assert_eq!(world.info().persistent_delta_extents, extents as u64, "the one that waits lost its intent");
+    // The world checks that the bits of each write are durable when it goes out (I11).
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.finish_hosts();
+}
+
+/// R78: while a Clone is synchronized its copies add to the intents, and the bound holds nobody.
+#[test]
+fn copies_do_not_hold_hosts_by_their_intents() {
+    let profile = Profile { map_per_clone: true, ..PROFILE };
+    let world = synchronizing(profile, &(0..40).collect::<Vec<_>>());
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for extent in 0..=INTENTS {
+        assert!(goes_on(&world, extent), "extent {extent}");
+    }
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, is_flush);
+    world.settle();
 }
