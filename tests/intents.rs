@@ -47,8 +47,9 @@ fn a_sweep_begins_in_time() {
 /// R78: a write that would be one intent too many waits until some are cleared; one whose extents carry an intent does not.
 #[test]
 fn one_intent_too_many_waits() {
-    for map_per_clone in [false, true] {
-        let world = unswept_with(Profile { map_per_clone, ..PROFILE });
+    // With a column for each Clone, and where there is no room for another one.
+    for (map_per_clone, clones) in [(false, 2), (true, 2), (false, 1)] {
+        let world = unswept_with(Profile { map_per_clone, clones, ..PROFILE });
         for extent in 0..INTENTS {
             assert!(goes_on(&world, extent), "extent {extent} is within the bound");
         }
