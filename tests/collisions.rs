@@ -265,8 +265,7 @@ fn r44_only_writes_under_way_collide() {
     world.step_still();
     let after = world.statistics();
     assert_eq!((after.collisions, after.sync_extents - before.sync_extents), (0, 2));
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
     assert_eq!([read, of_clone, waits].map(|tag| world.ended(tag)), [Some(true); 3]);
 }
@@ -302,8 +301,7 @@ fn r43_writes_that_adjoin_go_together() {
         world.poll_still();
         assert_eq!(world.holds(is_host_write), legs, "the write to block {first}");
     }
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
 }
 

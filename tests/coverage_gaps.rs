@@ -419,8 +419,7 @@ fn no_more_copies_than_can_be_noted() {
     let copied = world.logged(is_copy_write);
     assert!((64..=128).contains(&copied), "{copied} copies are not flushed");
     assert_eq!(world.delta(1).len(), 300, "what is not durable is not copied");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.settle();
     assert_eq!(world.state(1), CLONE_GROUP_CLONE_FRACTURED);
     assert_eq!(world.content(0), world.content(1));
@@ -442,8 +441,7 @@ fn what_a_host_replaced_is_not_tried_again() {
     world.poll(16);
     assert!(world.ended(tag).is_some());
     let read_alone = |io: &clone_group_io| is_copy_read(io) && io.first_block == 4 && io.block_count == 4;
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.settle();
     assert_eq!(world.logged(read_alone), 0, "extent 1 is the host's");
     assert_eq!(world.state(1), CLONE_GROUP_CLONE_FRACTURED);

@@ -102,8 +102,7 @@ fn a_fruitless_sweep_holds_nobody() {
     world.write(at(INTENTS), 1);
     world.poll_still();
     assert_eq!(world.holds(is_host_write), 4, "no intent can go while its write is under way");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
 }
 
@@ -111,8 +110,7 @@ fn a_fruitless_sweep_holds_nobody() {
 /// one of them, which the older one needs.
 #[test]
 fn no_smaller_write_goes_first() {
-    let world = mirrored(PAGES, 1);
-    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    let world = unswept_with(PAGES);
     for page in 0..INTENTS {
         world.write(page * 64, 1);
         world.poll_still();
@@ -128,8 +126,7 @@ fn no_smaller_write_goes_first() {
         }
     }
     assert_eq!(world.ended(late), Some(true), "smaller writes took every intent");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
 }
 
@@ -156,8 +153,7 @@ fn a_trickle_of_writes_holds_nobody_for_ever() {
         }
     }
     assert!(world.holds(|io| io.first_block == late as u64) > 0, "it is never submitted");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
 }
 
@@ -165,8 +161,7 @@ fn a_trickle_of_writes_holds_nobody_for_ever() {
 /// is over.
 #[test]
 fn an_operation_stops_a_sweep() {
-    let world = mirrored(PAGES, 1);
-    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    let world = unswept_with(PAGES);
     for page in 0..INTENTS - 1 {
         world.write(page * 64, 1);
         world.poll_still();
@@ -180,8 +175,7 @@ fn an_operation_stops_a_sweep() {
     world.complete_chosen(Choice::Now, is_flush);
     world.poll_still();
     assert_eq!(world.logged(is_flush), 2, "the next page is swept while hosts are held");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
     world.poll_still();
     assert_eq!(world.done_operation(adding), Some(0));
@@ -211,8 +205,7 @@ fn a_write_that_waits_for_slots_keeps_its_intent() {
     world.poll_still();
     assert_eq!(world.info().persistent_delta_extents, extents as u64, "the one that waits lost its intent");
     // The world checks that the bits of each write are durable when it goes out (I11).
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
 }
 

@@ -24,8 +24,7 @@ fn r14_an_older_write_goes_first() {
     world.poll_still();
     assert!(world.holds(is_copy_read) > 0, "the older write waits for copies");
     assert_eq!((world.ended(older), world.ended(newer)), (None, None), "it was overtaken");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
     assert_eq!((world.ended(older), world.ended(newer)), (Some(true), Some(true)));
     world.check_lu_now(0);
@@ -46,8 +45,7 @@ fn r24_a_flush_that_works_does_not_undo_one_that_failed() {
     world.poll_still();
     assert_eq!(world.complete_chosen(Choice::Now, |io| is_flush(io) && io.lu == 1), 1);
     world.poll_still();
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
     assert_eq!((world.ended(first), world.ended(second)), (Some(false), Some(true)));
 }
@@ -211,8 +209,7 @@ fn r48_what_is_left_when_hosts_are_held_is_copied() {
         .complete_chosen(Choice::Now, |io| is_host_write(io) && io.lu == 1 && io.first_block == at(5) as u64);
     world.step_still();
     assert_eq!((world.info().reversing_lu, world.state(1)), (0, CLONE_GROUP_CLONE_SYNCHRONIZED));
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
     assert_eq!(world.ended(next), Some(true));
     assert_eq!(world.content(0), world.content(1));
@@ -295,8 +292,7 @@ fn r3_a_close_flushes_first() {
     let operation = world.ask(Ask::Close).expect("it is accepted");
     world.poll_still();
     assert_eq!((world.holds(is_flush), world.logged(is_page_or_superblock)), (2, 0));
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.poll_still();
     assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
 }
@@ -436,8 +432,7 @@ fn n14_a_copy_between_the_reads_of_verify_is_no_mismatch() {
     assert_eq!(world.events_of(CLONE_GROUP_EVENT_VERIFIED, 1), [0], "it does not end");
     // All but extent 1.
     assert_eq!(world.statistics().verified_extents, 9);
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.does(Ask::Resume);
     world.settle();
     assert_eq!(world.content(0), world.content(1));
@@ -508,8 +503,7 @@ fn r76_hosts_leave_slots_to_metadata() {
     let pause = world.ask(Ask::Pause).expect("it is accepted");
     world.poll_still();
     assert_eq!(world.done_operation(pause), Some(CLONE_GROUP_OK), "no superblock is written");
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.finish_hosts();
     assert_eq!(world.ended(write), Some(true));
 }

@@ -93,8 +93,7 @@ fn tc_04_the_state_changes_before_the_submission() {
     let fracture = world.ask(Ask::Fracture(1)).expect("it is accepted");
     world.poll_still();
     assert_eq!(world.done_operation(fracture), None);
-    world.choose_nothing();
-    world.complete_chosen(Choice::Now, |_| true);
+    world.let_go();
     world.poll_still();
     assert_eq!(world.done_operation(fracture), Some(CLONE_GROUP_OK));
     assert_eq!(world.ended(tag), Some(true));
@@ -296,8 +295,7 @@ fn tc_11_a_write_while_the_maps_change_roles() {
         let tag = world.write(at(6), 1);
         world.poll_still();
         assert_eq!((world.ended(tag), world.info().restoring_lu), (Some(true), 1));
-        world.choose_nothing();
-        world.complete_chosen(Choice::Now, |_| true);
+        world.let_go();
         world.poll_still();
         assert_eq!((world.info().restoring_lu, world.delta(1)), (0, vec![6]));
         world.crash(false);

@@ -4,7 +4,7 @@
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::world::{Inner, Placed, Profile, World};
+use super::world::{Choice, Inner, Placed, Profile, World};
 
 /// What one asks of the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,6 +80,12 @@ impl World {
     pub fn result_of(&self, ask: Ask) -> i32 {
         ask.note(self);
         self.run_operation(|group, tag| ask.call(group, tag))
+    }
+
+    /// The test decides about nothing any more: what is held is done, and all that follows is as the profile says.
+    pub fn let_go(&self) {
+        self.choose_nothing();
+        self.complete_chosen(Choice::Now, |_| true);
     }
 
     /// The operation works.
