@@ -162,13 +162,17 @@ impl Group<'_> {
 
     /// Whether an older write to the same extents still waits (R14).
     fn overtakes(&self, request: u16, asked: &Request) -> bool {
+        let same = |older: &Request| {
+            older.lu == asked.lu && older.operation.changes_blocks() && older.extents.overlaps(asked.extents)
+        };
+        kept!(R14) && self.an_older_one(request, same)
+    }
+
+    /// Whether a request that came before this one, and still waits, is such.
+    fn an_older_one(&self, request: u16, is_such: impl Fn(&Request) -> bool) -> bool {
         let mut at = self.queue.first();
-        while let Some(older) = at.filter(|&older| older != request && kept!(R14)) {
-            let other = &self.requests[older];
-            if other.lu == asked.lu
-                && other.operation.changes_blocks()
-                && other.extents.overlaps(asked.extents)
-            {
+        while let Some(older) = at.filter(|&older| older != request) {
+            if is_such(&self.requests[older]) {
                 return true;
             }
             at = self.queue.next(&self.requests, older);
@@ -294,7 +298,9 @@ impl Group<'_> {
         let max = u64::from(self.config.intent_extents_max);
         // One that is larger than the bound is not held: nothing would come of it.
         let too_many = intents.wrapping_add(extents.count()) > max && extents.count() <= max;
-        let over = too_many || self.an_older_one_waits_for_intents(request);
+        // Smaller writes would take again and again what the sweep gives, and the older one would wait for ever (I7).
+        let waits = |older: &Request| older.stage == RequestStage::Waiting(Why::Intent);
+        let over = too_many || kept!(R78Order) && self.an_older_one(request, waits);
         if over || intents > max >> 1 {
             self.sweeper.request();
         }
@@ -302,18 +308,6 @@ impl Group<'_> {
             && !self.persistent.bits.all_set(extents)
             && !self.sweeper.fruitless
             && !self.metadata_failed
-    }
-
-    /// Smaller writes would take again and again what the sweep gives, and the older one would wait for ever (I7).
-    fn an_older_one_waits_for_intents(&self, request: u16) -> bool {
-        let mut at = self.queue.first();
-        while let Some(older) = at.filter(|&older| older != request && kept!(R78Order)) {
-            if self.requests[older].stage == RequestStage::Waiting(Why::Intent) {
-                return true;
-            }
-            at = self.queue.next(&self.requests, older);
-        }
-        false
     }
 
     fn classify_clone_write(&mut self, request: u16, asked: &Request) -> Verdict {
