@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,24 +26,6 @@ struct export {
     char name[16];
     char description[64];
 };
-
-void log_error(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    nbdkit_verror(format, arguments);
-    va_end(arguments);
-}
-
-void log_note(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    nbdkit_vdebug(format, arguments);
-    va_end(arguments);
-}
 
 // ------------------------------------------------------------ start and stop
 

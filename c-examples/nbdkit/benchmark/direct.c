@@ -9,12 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../log.h"
 #include "../lu.h"
 
 enum { BLOCK_BYTES = 4096, MOST_BYTES = 32 << 20 };
@@ -23,24 +21,6 @@ static struct lu lu = {.file = -1, .durable_file = -1};
 static char *folder;
 static char *name;
 static uint64_t bytes;
-
-void log_error(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    nbdkit_verror(format, arguments);
-    va_end(arguments);
-}
-
-void log_note(const char *format, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, format);
-    nbdkit_vdebug(format, arguments);
-    va_end(arguments);
-}
 
 static int direct_config(const char *key, const char *value)
 {
