@@ -5,8 +5,8 @@
 //! are durable (I11).
 //!
 //! One noun, one file: `profile` (what it is made of), `group` (what one asks of the library), `hosts`, `controller`
-//! (which holds I/Os and does them), `callbacks`, `checks` (at every submission, and of media and maps), `view` (what
-//! hosts see as the Source), `power`, `trace`.
+//! (which holds I/Os and does them), `callbacks`, `checks` (at every submission, and of media and maps), `promises` (of
+//! metadata that goes out), `view` (what hosts see as the Source), `power`, `trace`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ mod hosts;
 mod placed;
 mod power;
 mod profile;
+mod promises;
 mod trace;
 mod view;
 
@@ -123,6 +124,8 @@ pub struct Inner {
     turn: u64,
     /// Extents whose bit of the Protected Restore Map was checked when it went out (I5), and the generation.
     protected: (u64, Vec<bool>),
+    /// The sequence number of the superblock for which hosts are held.
+    gate_closed_by: Option<u64>,
     /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
     pub boundary: Option<Watcher>,
     /// Where a unit of metadata lies that cannot be read until it is written.
@@ -211,6 +214,7 @@ impl World {
             tally: Tally::default(),
             turn: 0,
             protected: (0, vec![false; extents]),
+            gate_closed_by: None,
             boundary: None,
             bad_unit: None,
         };

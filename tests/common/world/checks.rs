@@ -91,13 +91,19 @@ impl Inner {
             io.operation,
             CLONE_GROUP_IO_WRITE | CLONE_GROUP_IO_WRITE_ZEROES | CLONE_GROUP_IO_DISCARD | CLONE_GROUP_IO_COPY
         );
-        if io.operation == CLONE_GROUP_IO_PERSIST_WRITE && restoring {
-            self.check_protected(io);
+        if io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
+            self.check_promises(io);
+            if restoring {
+                self.check_protected(io);
+            }
+        }
+        let host = io.flags & CLONE_GROUP_IO_HOST != 0;
+        if host {
+            self.check_gate();
         }
         if !writes {
             return;
         }
-        let host = io.flags & CLONE_GROUP_IO_HOST != 0;
         let lu = io.lu as usize;
         if let (Some((clone, _, _)), true) = (&self.restoring, restoring) {
             assert_ne!(lu, *clone, "the Clone that is restored from is written (I1)");

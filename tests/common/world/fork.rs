@@ -120,6 +120,7 @@ impl Inner {
             tally: Tally::default(),
             turn: 0,
             protected: self.protected.clone(),
+            gate_closed_by: None,
             boundary: None,
             bad_unit: self.bad_unit,
         }

@@ -55,6 +55,7 @@ impl World {
         inner.tally.power_losses += 1;
         inner.lose_histories();
         inner.held.clear();
+        inner.gate_closed_by = None;
         inner.hosts.clear();
         inner.operations_done.clear();
         inner.finished.clear();
