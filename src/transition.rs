@@ -130,11 +130,14 @@ impl Group<'_> {
         self.end_transition(transition, error::OK);
     }
 
-    /// A change that nobody asked for holds hosts, and what it waits for may be a hung LU: an operation that somebody asks
-    /// for comes first (R76). It is due again afterwards, but not while copies are paused.
+    /// A change that nobody asked for may wait for a hung LU, and hold hosts meanwhile: an operation that somebody asks
+    /// for comes first (R76). It is due again afterwards; one that holds hosts not while copies are paused.
     fn gives_way(&self, transition: &Transition) -> bool {
-        let written = matches!(transition.stage, TransitionStage::Committing | TransitionStage::Applying(_));
-        let waits = !written && transition.change.holds_hosts();
+        let Transition { change, stage, .. } = *transition;
+        let written = matches!(stage, TransitionStage::Committing | TransitionStage::Applying(_));
+        let ends =
+            matches!(change, Change::SyncedBelow(..) | Change::Synchronized(_) | Change::FinishRestore(_));
+        let waits = !written && change.holds_hosts() || ends && matches!(stage, TransitionStage::Flushing(_));
         waits && kept!(R76Way) && transition.tag.is_none() && self.asked_for.is_some()
     }
 

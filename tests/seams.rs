@@ -200,3 +200,36 @@ fn a_source_that_cannot_be_flushed_does_not_keep_a_cancel() {
         assert_eq!(world.delta(1), [0, 5]);
     }
 }
+
+/// R76: a Synchronization is over but for the flushes that end it, and one of the LUs hangs. Nobody asked for these flushes,
+/// so an operation comes first; the Synchronization ends later.
+#[test]
+fn the_end_of_a_synchronization_that_hangs_gives_way() {
+    for hung in [0, 1] {
+        for (ask, state) in [
+            (Ask::Pause, CLONE_GROUP_CLONE_SYNCHRONIZING),
+            (Ask::Cancel(1), CLONE_GROUP_CLONE_OUT_OF_SYNC),
+            (Ask::Remove(1), CLONE_GROUP_CLONE_ABSENT),
+        ] {
+            let world = synchronizing(VOLATILE, &[1]);
+            world.choose(
+                move |io| if is_flush(io) && io.lu == hung { Choice::Hold } else { Choice::AsProfile },
+            );
+            world.step_still();
+            assert_eq!((world.delta(1).len(), world.holds(is_flush)), (0, 1), "the test lost its moment");
+            let operation = world.ask(ask).expect("it is accepted");
+            world.poll_still();
+            assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK), "{ask:?} waits for LU {hung}");
+            assert_eq!(world.state(1), state);
+            world.let_go();
+            if ask == Ask::Pause {
+                world.does(Ask::Resume);
+                world.settle();
+                assert_eq!(
+                    (world.state(1), world.content(0)),
+                    (CLONE_GROUP_CLONE_SYNCHRONIZED, world.content(1))
+                );
+            }
+        }
+    }
+}
