@@ -6,6 +6,8 @@
 //! `--release`; `CLONE_GROUP_PROGRESS=1` shows how far it is.
 
 mod common;
+#[path = "simulation/hang.rs"]
+mod hang;
 #[path = "simulation/life.rs"]
 mod life;
 #[path = "simulation/operator.rs"]

@@ -128,6 +128,8 @@ pub struct Inner {
     gate_closed_by: Option<u64>,
     /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
     pub boundary: Option<Watcher>,
+    /// An LU that completes nothing.
+    pub hung: Option<usize>,
     /// Where a unit of metadata lies that cannot be read until it is written.
     pub bad_unit: Option<usize>,
 }
@@ -216,6 +218,7 @@ impl World {
             protected: (0, vec![false; extents]),
             gate_closed_by: None,
             boundary: None,
+            hung: None,
             bad_unit: None,
         };
         Placed::new(World {

@@ -24,13 +24,13 @@ pub enum Mode {
 }
 
 pub struct Life {
-    world: Placed,
-    rng: fastrand::Rng,
-    swarm: Swarm,
-    pending: Option<(Step, u64)>,
+    pub(super) world: Placed,
+    pub(super) rng: fastrand::Rng,
+    pub(super) swarm: Swarm,
+    pub(super) pending: Option<(Step, u64)>,
     /// Requests and operations that were aborted: each ends so.
-    aborted: Vec<u64>,
-    counts: Summary,
+    pub(super) aborted: Vec<u64>,
+    pub(super) counts: Summary,
 }
 
 impl Life {
@@ -98,10 +98,17 @@ impl Life {
         match TURNS[weighted(&self.swarm.weights, &mut self.rng)] {
             Turn::Host => self.host(),
             Turn::Complete => self.world.complete_some(completions),
-            Turn::Poll => drop(self.world.poll(self.rng.u32(1..=budget))),
-            Turn::Step => drop(self.world.step(self.rng.u32(1..=budget))),
+            Turn::Poll => {
+                let state = self.world.poll(self.rng.u32(1..=budget));
+                self.look(state);
+            }
+            Turn::Step => {
+                let state = self.world.step(self.rng.u32(1..=budget));
+                self.look(state);
+            }
             Turn::Operate => self.operate(),
             Turn::Abort => self.abort(),
+            Turn::Hang => self.hang(),
             Turn::PowerLoss => self.power_loss(),
         }
     }
@@ -111,13 +118,36 @@ impl Life {
     }
 
     fn operate(&mut self) {
-        if self.pending.is_some() {
-            return;
+        if self.pending.is_none() {
+            let step = self.draw_step();
+            let _ = self.ask(step);
         }
-        let step = operator::draw(&self.world, &self.swarm.operator, &mut self.rng);
-        match step.ask(&self.world) {
-            Ok(tag) => self.pending = Some((step, tag)),
+    }
+
+    pub(super) fn draw_step(&mut self) -> Step {
+        operator::draw(&self.world, &self.swarm.operator, &mut self.rng)
+    }
+
+    /// Asks for it. What makes no sense in this state is refused.
+    pub(super) fn ask(&mut self, step: Step) -> Result<u64, i32> {
+        let refused = step.is_refused(&self.world);
+        let asked = step.ask(&self.world);
+        match asked {
+            Ok(tag) => {
+                assert!(!refused, "{step:?} is accepted, against docs/states.md");
+                self.pending = Some((step, tag));
+            }
             Err(_) => self.counts.count("operations refused", 1),
+        }
+        asked
+    }
+
+    /// Where nothing is under way and nothing left to do, memory and the area agree.
+    fn look(&mut self, state: i32) {
+        let busy = self.pending.is_some() || self.world.held() > 0 || self.world.hosts_open() > 0;
+        if state == CLONE_GROUP_OK && !busy && !self.has(CLONE_GROUP_CONDITION_METADATA_FAILED) {
+            self.world.check_superblock_at_rest();
+            self.counts.count("at rest", 1);
         }
     }
 
@@ -291,7 +321,7 @@ impl Life {
         self.world.check_lu_now(0);
     }
 
-    fn has(&self, condition: u32) -> bool {
+    pub(super) fn has(&self, condition: u32) -> bool {
         self.world.info().conditions & condition != 0
     }
 
@@ -380,7 +410,7 @@ impl Life {
         assert_eq!(status, CLONE_GROUP_OK, "metadata cannot be repaired");
     }
 
-    fn busy_turn(&mut self, hosts: bool) {
+    pub(super) fn busy_turn(&mut self, hosts: bool) {
         if hosts {
             self.host();
         }

@@ -58,6 +58,32 @@ impl Step {
         }
     }
 
+    /// What docs/states.md refuses in this state, whatever else is going on.
+    pub fn is_refused(self, world: &World) -> bool {
+        let info = world.info();
+        let state = |lu: u32| world.clone_info(lu as usize).state;
+        let onto_source = info.restoring_lu.max(info.reversing_lu);
+        let is = |lu: u32, states: &[u32]| states.contains(&state(lu));
+        match self {
+            Step::Add(lu) => onto_source != 0 || state(lu) != CLONE_GROUP_CLONE_ABSENT,
+            Step::Remove(lu) => lu == onto_source || state(lu) == CLONE_GROUP_CLONE_ABSENT,
+            Step::Synchronize(lu) => {
+                onto_source != 0
+                    || is_invalid(world)
+                    || !is(lu, &[CLONE_GROUP_CLONE_OUT_OF_SYNC, CLONE_GROUP_CLONE_FRACTURED])
+            }
+            Step::Fracture(lu) => onto_source != 0 || state(lu) != CLONE_GROUP_CLONE_SYNCHRONIZED,
+            Step::Restore(lu) | Step::Reverse(lu) => {
+                onto_source != 0 || state(lu) != CLONE_GROUP_CLONE_FRACTURED
+            }
+            Step::Retarget(lu) => info.restoring_lu == 0 || state(lu) != CLONE_GROUP_CLONE_FRACTURED,
+            Step::Cancel(lu) => lu != onto_source && state(lu) != CLONE_GROUP_CLONE_SYNCHRONIZING,
+            Step::Accept => !is_invalid(world),
+            Step::Verify(lu, _) => is_invalid(world) || state(lu) == CLONE_GROUP_CLONE_ABSENT,
+            Step::Pause | Step::Resume | Step::StopVerify | Step::Repair => false,
+        }
+    }
+
     /// Asks for it; its tag, or why it is refused.
     pub fn ask(self, world: &World) -> Result<u64, i32> {
         if self.fractures() {

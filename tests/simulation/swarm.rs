@@ -13,11 +13,20 @@ pub enum Turn {
     Step,
     Operate,
     Abort,
+    Hang,
     PowerLoss,
 }
 
-pub const TURNS: [Turn; 7] =
-    [Turn::Host, Turn::Complete, Turn::Poll, Turn::Step, Turn::Operate, Turn::Abort, Turn::PowerLoss];
+pub const TURNS: [Turn; 8] = [
+    Turn::Host,
+    Turn::Complete,
+    Turn::Poll,
+    Turn::Step,
+    Turn::Operate,
+    Turn::Abort,
+    Turn::Hang,
+    Turn::PowerLoss,
+];
 
 #[derive(Clone, Debug)]
 pub struct Swarm {
@@ -26,7 +35,7 @@ pub struct Swarm {
     pub hosts: Hosts,
     pub turns: usize,
     /// Weights of `TURNS`.
-    pub weights: [u32; 7],
+    pub weights: [u32; 8],
     /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
     pub operator: [u32; 5],
     /// Every Clone is a point in time at the beginning.
@@ -128,6 +137,7 @@ impl Swarm {
                 one(&[20, 60, 100, 200], rng),
                 one(&[20, 80, 80, 200], rng),
                 one(&[0, 0, 10, 60], rng),
+                one(&[0, 0, 1, 4], rng),
                 crashes,
             ],
             operator: [

@@ -104,9 +104,15 @@ impl Inner {
         if !writes {
             return;
         }
+        if host {
+            self.note_leg(io, states);
+        }
         let lu = io.lu as usize;
         if let (Some((clone, _, _)), true) = (&self.restoring, restoring) {
             assert_ne!(lu, *clone, "the Clone that is restored from is written (I1)");
+        }
+        if restoring && !host {
+            self.check_slot_left(io);
         }
         let (first, count) = (io.first_block as usize, io.block_count as usize);
         let extents = first / self.profile.extent_blocks..=(first + count - 1) / self.profile.extent_blocks;
@@ -116,6 +122,45 @@ impl Inner {
         if lu == 0 && restoring {
             self.check_alone(io, host);
         }
+    }
+
+    /// A write to the Source reaches each Clone to which its extents are being copied, too (R49).
+    fn note_leg(&mut self, io: &clone_group_io, states: &[u32]) {
+        let extent_blocks = self.profile.extent_blocks as u64;
+        let extents = |io: &clone_group_io| {
+            io.first_block / extent_blocks..(io.first_block + io.block_count).div_ceil(extent_blocks)
+        };
+        let mine = extents(io);
+        let is_copied_to = |&lu: &usize| {
+            states[lu] == CLONE_GROUP_CLONE_SYNCHRONIZING
+                && self.held.iter().any(|held| {
+                    let copy = held.io.flags & CLONE_GROUP_IO_HOST == 0 && !held.values.is_empty();
+                    let theirs = extents(&held.io);
+                    copy && held.io.lu as usize == lu && theirs.start < mine.end && mine.start < theirs.end
+                })
+        };
+        // One that is offered again may go out beside a copy that began later.
+        let needed: Vec<usize> = if io.lu == 0 && self.profile.retry == 0 {
+            (1..states.len()).filter(is_copied_to).collect()
+        } else {
+            Vec::new()
+        };
+        let payload = io.payload.cast_const().cast();
+        if let Some(op) = self.hosts.values_mut().find(|op| op.payload.as_ptr() == payload) {
+            op.legs.push(io.lu as usize);
+            op.legs_needed.extend(needed);
+        }
+    }
+
+    /// Copies in the background leave one copy slot to copies on demand (R69).
+    fn check_slot_left(&self, io: &clone_group_io) {
+        let background = |io: &clone_group_io| io.flags & (CLONE_GROUP_IO_HOST | CLONE_GROUP_IO_URGENT) == 0;
+        let others = self
+            .held
+            .iter()
+            .filter(|held| held.io.lu == 0 && background(&held.io) && !held.values.is_empty());
+        let most = self.profile.copies.max(2) as usize - 1;
+        assert!(!background(io) || others.count() < most, "no copy slot is left to copies on demand (R69)");
     }
 
     /// No copy and no host write of the same extent of the Source are under way together (I6, R13).

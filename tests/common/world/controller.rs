@@ -176,13 +176,14 @@ impl World {
 impl Inner {
     /// One of the I/Os that are held and do not hang.
     fn any_held(&mut self) -> Option<usize> {
-        let turn = self.turn;
-        let ready = self.held.iter().filter(|held| held.until <= turn).count();
+        let (turn, hung) = (self.turn, self.hung);
+        let is_ready = |held: &Held| held.until <= turn && hung != Some(held.io.lu as usize);
+        let ready = self.held.iter().filter(|held| is_ready(held)).count();
         if ready == 0 {
             return None;
         }
         let number = self.rng.usize(..ready);
-        self.held.iter().enumerate().filter(|(_, held)| held.until <= turn).nth(number).map(|(at, _)| at)
+        self.held.iter().enumerate().filter(|(_, held)| is_ready(held)).nth(number).map(|(at, _)| at)
     }
 
     /// Nothing hangs any more.

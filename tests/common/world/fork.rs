@@ -122,6 +122,7 @@ impl Inner {
             protected: self.protected.clone(),
             gate_closed_by: None,
             boundary: None,
+            hung: None,
             bad_unit: self.bad_unit,
         }
     }

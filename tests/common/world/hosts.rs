@@ -28,6 +28,9 @@ pub struct HostOp {
     pub(super) view: u64,
     /// When it began, and in which history of the LU.
     pub(super) started: u64,
+    /// Writes: the LUs that it went to, and Clones to which its extents were being copied.
+    pub(super) legs: Vec<usize>,
+    pub(super) legs_needed: Vec<usize>,
     pub(super) epoch: u64,
 }
 
@@ -89,6 +92,8 @@ impl World {
                 sealed: Vec::new(),
                 view: inner.view,
                 started,
+                legs: Vec::new(),
+                legs_needed: Vec::new(),
                 epoch: inner.history.epoch(lu),
             };
             let blocks = &mut inner.models[lu];
@@ -280,6 +285,11 @@ impl Inner {
             _ if is_refusal(status) => op.blocks().for_each(|at| models[at].refuse(op.value_at(at))),
             CLONE_GROUP_IO_DISCARD => op.blocks().for_each(|at| models[at].fail(0)),
             _ if status == CLONE_GROUP_OK => {
+                let left_out = op.legs_needed.iter().find(|lu| !self.fault_seen && !op.legs.contains(lu));
+                assert_eq!(
+                    left_out, None,
+                    "a write left a Clone out to which its extents were being copied (R49)"
+                );
                 op.blocks().for_each(|at| models[at].acknowledge(op.value_at(at), durable));
             }
             _ => {

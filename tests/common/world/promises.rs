@@ -4,8 +4,8 @@
 use ::clone_group::ffi::types::*;
 
 use super::super::pages::{Superblock, is_set};
-use super::Inner;
 use super::controller::Held;
+use super::{Inner, World};
 
 /// What each block of an LU holds after a power loss now, if that is one value only.
 struct AfterLoss(Vec<Option<u64>>);
@@ -84,17 +84,42 @@ impl Change<'_> {
             CLONE_GROUP_CLONE_REVERSE_SYNCHRONIZING,
             CLONE_GROUP_CLONE_RESTORING,
         ];
-        was.state != is.state && fixed.contains(&is.state) || is.is_prepared() && !was.is_prepared()
+        was.state != is.state && fixed.contains(&is.state)
+            || is.is_prepared() && !was.is_prepared()
+            || self.ends_reverse() && self.old.reversing == lu
     }
 
-    /// The Source is flushed as well: it is the base of what follows (R48, N2, N7, N11).
-    fn fixes_source(&self) -> bool {
+    /// The Source is flushed as well: it is the base of what follows (R38, R48, N2, N7, N11). A cancel does not depend on it.
+    fn fixes_source(&self, fault_seen: bool) -> bool {
         let fractures =
             |lu| self.moves(lu, &[CLONE_GROUP_CLONE_SYNCHRONIZED], &[CLONE_GROUP_CLONE_FRACTURED]);
         self.begins_onto_source()
             || self.accepts_source()
             || self.ends_reverse() && !self.new.source_is_invalid()
+            || self.cancels_onto_source() && !fault_seen
             || (1..=self.clones).any(fractures)
+    }
+}
+
+impl World {
+    /// Nothing is under way and nothing left to do: the superblock says what is so (R31).
+    pub fn check_superblock_at_rest(&self) {
+        let info = self.info();
+        let clones = self.inner.borrow().profile.clones;
+        let states: Vec<u32> = (1..=clones).map(|lu| self.clone_info(lu).state).collect();
+        let inner = self.inner.borrow();
+        let said = inner.format.superblock(&inner.area.now).expect("a valid superblock");
+        let invalid = info.conditions & CLONE_GROUP_CONDITION_SOURCE_INVALID != 0;
+        let is = (info.restoring_lu as usize, info.reversing_lu as usize, info.restore_generation, invalid);
+        let says = (said.restoring, said.reversing, said.restore_generation, said.source_is_invalid());
+        // A Clone that is Synchronized and may differ is Synchronizing; no superblock has to say that (R58).
+        let equal = |state| state == CLONE_GROUP_CLONE_SYNCHRONIZED;
+        let says_state = |lu: usize| match (said.record(lu).state, states[lu - 1]) {
+            (said, CLONE_GROUP_CLONE_SYNCHRONIZING) if equal(said) => CLONE_GROUP_CLONE_SYNCHRONIZING,
+            (said, _) => said,
+        };
+        let said_states: Vec<u32> = (1..=clones).map(says_state).collect();
+        assert_eq!((says, said_states), (is, states), "the superblock says something else (R31)");
     }
 }
 
@@ -189,8 +214,11 @@ impl Inner {
             if change.ends_restore() {
                 self.check_end_of_restore(old.restoring);
             }
+            if change.ends_reverse() && !new.source_is_invalid() {
+                self.check_end_of_reverse(old.reversing);
+            }
             let fixed = (0..=self.profile.clones).filter(|&lu| match lu {
-                0 => change.fixes_source(),
+                0 => change.fixes_source(self.fault_seen),
                 lu => change.fixes(lu),
             });
             for lu in fixed {
@@ -247,6 +275,13 @@ impl Inner {
             let redirected = host && held.io.lu as usize == from && self.is_of_source(&held.io);
             assert!(!redirected, "a restore ends beside a read that was sent to the Clone (R75)");
         }
+    }
+
+    /// A Reverse Synchronization ends where both LUs are equal for good (R48).
+    fn check_end_of_reverse(&self, from: usize) {
+        let (source, clone) = (self.after_loss(0), self.after_loss(from));
+        let differs = (0..self.extents()).find(|&extent| self.may_differ(extent, &source, &clone));
+        assert_eq!(differs, None, "a Reverse Synchronization ends, and this extent may differ (R48)");
     }
 
     /// Whether it is of a host request to the Source.

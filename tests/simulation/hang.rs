@@ -1,0 +1,99 @@
+//! An LU hangs: for a while it completes nothing. Hosts that do not need it go on, and so do operations that do not
+//! touch it; one that waits for it can be aborted (R76).
+
+use ::clone_group::ffi::calls::*;
+use ::clone_group::ffi::types::*;
+
+use super::life::Life;
+use super::operator::Step;
+use crate::common::draw::is_invalid;
+
+/// Turns in which whatever does not hang ends.
+const SOON: usize = 600;
+
+impl Life {
+    pub fn hang(&mut self) {
+        if self.pending.is_some()
+            || self.has(CLONE_GROUP_CONDITION_METADATA_FAILED)
+            || is_invalid(&self.world)
+        {
+            return;
+        }
+        let lu = self.rng.usize(0..=self.swarm.profile.clones);
+        let hangs = {
+            let inner = &mut *self.world.inner.borrow_mut();
+            let hangs = inner.habits.hangs;
+            inner.nothing_hangs();
+            inner.hung = Some(lu);
+            hangs
+        };
+        for _ in 0..self.rng.usize(10..80) {
+            self.busy_turn(true);
+        }
+        if self.rng.bool() {
+            self.give_up();
+        }
+        if self.pause() && self.rng.bool() {
+            self.read_beside(lu);
+        }
+        let inner = &mut *self.world.inner.borrow_mut();
+        inner.hung = None;
+        inner.habits.hangs = hangs;
+        self.counts.count("LUs that hung", 1);
+    }
+
+    /// The operator asks for what comes next, and does not wait for it for ever (R76).
+    fn give_up(&mut self) {
+        let step = self.draw_step();
+        let Ok(tag) = self.ask(step) else { return };
+        if self.ends_soon(tag, SOON / 6) {
+            return;
+        }
+        // SAFETY: a live group.
+        if unsafe { clone_group_abort(self.world.group(), tag) } == CLONE_GROUP_OK {
+            self.aborted.push(tag);
+        }
+        assert!(
+            self.ends_soon(tag, SOON),
+            "{step:?} does not end beside an LU that hangs, nor can it be aborted (R76)"
+        );
+    }
+
+    /// Background copies are paused, whatever hangs (R76). Whether they are.
+    fn pause(&mut self) -> bool {
+        if self.pending.is_some() || self.has(CLONE_GROUP_CONDITION_PAUSED) {
+            return false;
+        }
+        let Ok(tag) = self.ask(Step::Pause) else { return false };
+        assert!(self.ends_soon(tag, SOON), "a pause waits for an LU that hangs (R76)");
+        self.has(CLONE_GROUP_CONDITION_PAUSED)
+    }
+
+    fn ends_soon(&mut self, tag: u64, turns: usize) -> bool {
+        for _ in 0..turns {
+            self.busy_turn(false);
+            if self.pending.is_none_or(|(_, pending)| pending != tag) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Copies are paused: no change holds hosts, and a read of another LU ends (R76).
+    fn read_beside(&mut self, hung: usize) {
+        let info = self.world.info();
+        let authority = info.reversing_lu as usize;
+        if info.restoring_lu != 0 || authority == hung {
+            return;
+        }
+        let block = self.rng.usize(..self.swarm.profile.blocks);
+        let (tag, _) = self.world.host(CLONE_GROUP_IO_READ, 0, block, 1, false);
+        for _ in 0..SOON {
+            if self.world.ended(tag).is_some() {
+                return;
+            }
+            self.busy_turn(false);
+        }
+        panic!("a read of LU {authority} waits for LU {hung}, which hangs (R76)");
+    }
+}
