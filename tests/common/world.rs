@@ -128,6 +128,10 @@ pub struct Inner {
     gate_closed_by: Option<u64>,
     /// Called whenever something happened: an I/O was submitted or is over, a request or an operation is done.
     pub boundary: Option<Watcher>,
+    /// Extents that hosts were writing at one time, at most.
+    written_at_once: u64,
+    /// A copy in the background went out in this poll.
+    background_copy: bool,
     /// An LU that completes nothing.
     pub hung: Option<usize>,
     /// Where a unit of metadata lies that cannot be read until it is written.
@@ -218,6 +222,8 @@ impl World {
             protected: (0, vec![false; extents]),
             gate_closed_by: None,
             boundary: None,
+            written_at_once: 0,
+            background_copy: false,
             hung: None,
             bad_unit: None,
         };

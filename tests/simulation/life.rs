@@ -7,7 +7,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::operator::{self, Step};
-use super::swarm::{Swarm, TURNS, Turn};
+use super::swarm::{Beginning, Swarm, TURNS, Turn};
 use crate::common::draw::{Hosts, Request, is_invalid, weighted};
 use crate::common::seeds::Summary;
 use crate::common::world::{Habits, Placed, Profile, World};
@@ -46,20 +46,20 @@ impl Life {
         assert_eq!(formatted, CLONE_GROUP_OK);
         let mut life =
             Life { world, rng, swarm, pending: None, aborted: Vec::new(), counts: Summary::default() };
-        if life.swarm.prepared {
+        if life.swarm.beginning != Beginning::Empty {
             life.prepare();
         }
         life.behave();
         life
     }
 
-    /// Every Clone becomes a point in time of its own.
+    /// Every Clone is synchronized, and perhaps becomes a point in time of its own.
     fn prepare(&mut self) {
         for lu in 1..=self.swarm.profile.clones as u32 {
             assert_eq!(Step::Add(lu).run(&self.world), CLONE_GROUP_OK);
             assert_eq!(Step::Synchronize(lu).run(&self.world), CLONE_GROUP_OK);
             self.world.settle();
-            if self.rng.usize(..4) > 0 {
+            if self.swarm.beginning == Beginning::PointsInTime && self.rng.usize(..4) > 0 {
                 assert_eq!(Step::Fracture(lu).run(&self.world), CLONE_GROUP_OK);
             }
             for _ in 0..self.rng.usize(..4) {
@@ -147,6 +147,7 @@ impl Life {
         let busy = self.pending.is_some() || self.world.held() > 0 || self.world.hosts_open() > 0;
         if state == CLONE_GROUP_OK && !busy && !self.has(CLONE_GROUP_CONDITION_METADATA_FAILED) {
             self.world.check_superblock_at_rest();
+            self.world.check_intents_at_rest();
             self.counts.count("at rest", 1);
         }
     }

@@ -28,6 +28,17 @@ pub const TURNS: [Turn; 8] = [
     Turn::PowerLoss,
 ];
 
+/// How a life begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Beginning {
+    /// Without a Clone.
+    Empty,
+    /// Nearly every Clone is a point in time of its own.
+    PointsInTime,
+    /// Every Clone is mirrored, and the operator lets hosts write for long (R78).
+    Mirrored,
+}
+
 #[derive(Clone, Debug)]
 pub struct Swarm {
     pub profile: Profile,
@@ -38,8 +49,7 @@ pub struct Swarm {
     pub weights: [u32; 8],
     /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
     pub operator: [u32; 5],
-    /// Every Clone is a point in time at the beginning.
-    pub prepared: bool,
+    pub beginning: Beginning,
     /// Of 256: blocks that are read right after a power loss. The others are left to hosts.
     pub read_after_loss: u32,
     /// I/Os completed in a turn, at most, and the budget of polls.
@@ -125,8 +135,16 @@ impl Swarm {
         // One in 24 is a long life.
         let turns = if rng.usize(..24) == 0 { rng.usize(3000..6000) } else { rng.usize(200..1000) };
         let crashes = one(&[0, 1, 4, 12], rng);
+        let (empty, points, mirrored) = (Beginning::Empty, Beginning::PointsInTime, Beginning::Mirrored);
+        let beginning = one(&[empty, empty, empty, empty, points, points, points, points, mirrored], rng);
+        let mut profile = profile(faults, rng);
+        if beginning == mirrored {
+            // Far more extents than may have write intents.
+            profile.extent_blocks = profile.extent_blocks.min(4);
+            profile.blocks = rng.usize(40..200) * profile.extent_blocks;
+        }
         Swarm {
-            profile: profile(faults, rng),
+            profile,
             habits: habits(rng),
             hosts: hosts(rng),
             turns,
@@ -135,7 +153,7 @@ impl Swarm {
                 one(&[100, 250, 400], rng),
                 one(&[50, 150, 300], rng),
                 one(&[20, 60, 100, 200], rng),
-                one(&[20, 80, 80, 200], rng),
+                if beginning == mirrored { 2 } else { one(&[20, 80, 80, 200], rng) },
                 one(&[0, 0, 10, 60], rng),
                 one(&[0, 0, 1, 4], rng),
                 crashes,
@@ -147,7 +165,7 @@ impl Swarm {
                 one(&[0, 1, 4], rng),
                 one(&[0, 1, 3], rng),
             ],
-            prepared: rng.bool(),
+            beginning,
             read_after_loss: one(&[0, 64, 256], rng),
             completions: one(&[1, 3, 3, 8], rng),
             budget: one(&[2, 6, 6, 64], rng),

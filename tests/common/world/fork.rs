@@ -122,6 +122,8 @@ impl Inner {
             protected: self.protected.clone(),
             gate_closed_by: None,
             boundary: None,
+            written_at_once: self.written_at_once,
+            background_copy: false,
             hung: None,
             bad_unit: self.bad_unit,
         }

@@ -120,6 +120,7 @@ impl World {
             }
             let payload: *mut c_void = op.payload.as_mut_ptr().cast();
             inner.hosts.insert(tag, op);
+            inner.note_written_at_once();
             (payload, value)
         };
         trace(|| {
@@ -195,6 +196,14 @@ impl World {
 }
 
 impl Inner {
+    /// How many extents are hosts writing?
+    fn note_written_at_once(&mut self) {
+        let extent_blocks = self.profile.extent_blocks;
+        let extents = |op: &HostOp| (op.first + op.count).div_ceil(extent_blocks) - op.first / extent_blocks;
+        let now: usize = self.hosts.values().filter(|op| op.changes_blocks()).map(extents).sum();
+        self.written_at_once = self.written_at_once.max(now as u64);
+    }
+
     /// What the last write that was submitted wrote to the block.
     pub fn last_value(&self, block: usize) -> u64 {
         value_at(self.next_value, block)

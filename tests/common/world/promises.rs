@@ -123,6 +123,21 @@ impl World {
     }
 }
 
+impl World {
+    /// Nothing is under way: no more write intents are left than the configuration says, and hosts wrote at once (R78).
+    pub fn check_intents_at_rest(&self) {
+        let (profile, at_once) = (self.inner.borrow().profile, self.inner.borrow().written_at_once);
+        let mirrors = |lu| {
+            [CLONE_GROUP_CLONE_ABSENT, CLONE_GROUP_CLONE_SYNCHRONIZED].contains(&self.clone_info(lu).state)
+        };
+        let intents = self.info().persistent_delta_extents;
+        assert!(
+            intents <= u64::from(profile.intents) + at_once || !(1..=profile.clones).all(mirrors),
+            "{intents} extents have write intents at rest (R78)"
+        );
+    }
+}
+
 impl Inner {
     /// A page, or a superblock, goes out.
     pub(super) fn check_promises(&mut self, io: &clone_group_io) {
