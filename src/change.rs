@@ -224,6 +224,8 @@ impl Group<'_> {
                 self.collisions.forget_lu(lu);
                 self.clone_mut(lu).delta.inherits_intent = false;
                 self.clone_mut(lu).restart_pass();
+                // What was copied to it has intents that nobody needs any more (R78).
+                self.sweeper.request();
             }
             Change::Abandon(lu) => {
                 self.clone_mut(lu).restart_pass();

@@ -222,3 +222,16 @@ fn copies_do_not_hold_hosts_by_their_intents() {
     world.complete_chosen(Choice::Now, is_flush);
     world.settle();
 }
+
+/// R78: a Clone goes while it is synchronized; the intents of its copies go, too, and no later write has to ask for that.
+#[test]
+fn a_clone_that_goes_leaves_no_intents() {
+    let world = mirrored(Profile { map_per_clone: true, ..PROFILE }, 1);
+    world.does(Ask::Add(2));
+    world.does(Ask::Synchronize(2));
+    world.step(4);
+    assert!(world.info().persistent_delta_extents > 0, "the test lost its copies");
+    world.does(Ask::Remove(2));
+    world.poll_still();
+    assert_eq!(world.info().persistent_delta_extents, 0);
+}
