@@ -14,6 +14,7 @@ pub fn profile(rng: &mut fastrand::Rng) -> Profile {
         blocks: (extents * extent_blocks - tail).min(4000),
         extent_blocks,
         clones: rng.usize(1..4),
+        spare_clones: 0,
         copies: rng.u32(1..5),
         copy_blocks: 1 << rng.u32(u32::from(skip_equal)..6),
         volatile: rng.bool(),

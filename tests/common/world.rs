@@ -42,7 +42,7 @@ use profile::config;
 #[allow(unused_imports)]
 pub use self::{
     callbacks::IoCallback,
-    controller::{Choice, Chooser},
+    controller::{Choice, Chooser, Hung},
     digest::Tally,
     habits::{Habits, Reenter},
     hosts::HostOp,
@@ -132,8 +132,8 @@ pub struct Inner {
     written_at_once: u64,
     /// A copy in the background went out in this poll.
     background_copy: bool,
-    /// An LU that completes nothing.
-    pub hung: Option<usize>,
+    /// What the controller does not complete.
+    pub hung: Option<Hung>,
     /// Where a unit of metadata lies that cannot be read until it is written.
     pub bad_unit: Option<usize>,
 }
@@ -200,7 +200,7 @@ impl World {
             failed: Vec::new(),
             finished: Vec::new(),
             submissions: Vec::new(),
-            format: Format::new(extents, profile.clones, profile.map_per_clone, UNIT_BYTES, UNIT_BYTES),
+            format: Format::new(extents, profile.clones_max(), profile.map_per_clone, UNIT_BYTES, UNIT_BYTES),
             members: Vec::new(),
             usable: vec![false; profile.clones + 1],
             fracture_values: vec![Vec::new(); profile.blocks],

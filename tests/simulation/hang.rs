@@ -1,5 +1,5 @@
-//! An LU hangs: for a while it completes nothing. Hosts that do not need it go on, and so do operations that do not
-//! touch it; one that waits for it can be aborted (R76).
+//! An LU hangs: for a while it completes nothing; or whatever hosts ask for hangs. Hosts that do not need it go on, and so
+//! do operations that do not touch it; one that waits for it can be aborted (R76).
 
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
@@ -7,6 +7,7 @@ use ::clone_group::ffi::types::*;
 use super::life::Life;
 use super::operator::Step;
 use crate::common::draw::is_invalid;
+use crate::common::world::Hung;
 
 /// Turns in which whatever does not hang ends.
 const SOON: usize = 600;
@@ -20,26 +21,42 @@ impl Life {
             return;
         }
         let lu = self.rng.usize(0..=self.swarm.profile.clones);
+        let hung = if self.rng.usize(..4) == 0 { Hung::Hosts } else { Hung::Lu(lu) };
         let hangs = {
             let inner = &mut *self.world.inner.borrow_mut();
             let hangs = inner.habits.hangs;
             inner.nothing_hangs();
-            inner.hung = Some(lu);
+            inner.hung = Some(hung);
             hangs
         };
+        if hung == Hung::Hosts {
+            self.fill();
+        }
         for _ in 0..self.rng.usize(10..80) {
             self.busy_turn(true);
         }
         if self.rng.bool() {
             self.give_up();
         }
-        if self.pause() && self.rng.bool() {
+        if self.pause() && hung != Hung::Hosts && self.rng.bool() {
             self.read_beside(lu);
         }
         let inner = &mut *self.world.inner.borrow_mut();
         inner.hung = None;
         inner.habits.hangs = hangs;
-        self.counts.count("LUs that hung", 1);
+        self.counts.count("times that something hung", 1);
+    }
+
+    /// Hosts write as much at once as the group takes, but for the request of an operation.
+    fn fill(&mut self) {
+        let requests = self.swarm.habits.requests_max as usize;
+        for block in 0..self.swarm.profile.blocks {
+            let open = self.world.inner.borrow().models[0][block].is_open();
+            if self.world.hosts_open() + 2 < requests && !open {
+                self.world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, false);
+                self.world.poll(4);
+            }
+        }
     }
 
     /// The operator asks for what comes next, and does not wait for it for ever (R76).

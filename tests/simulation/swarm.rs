@@ -57,6 +57,9 @@ pub struct Swarm {
     pub budget: u32,
 }
 
+/// With a column for each of so many Clones a page of the simulated arrays holds 64 extents.
+const SMALL_PAGES_CLONES: usize = 55;
+
 fn one<T: Copy>(of: &[T], rng: &mut fastrand::Rng) -> T {
     of[rng.usize(..of.len())]
 }
@@ -80,6 +83,7 @@ fn profile(faults: bool, rng: &mut fastrand::Rng) -> Profile {
         blocks,
         extent_blocks,
         clones: one(&[1, 1, 2, 2, 2, 3, 3, 4, 5, 8], rng),
+        spare_clones: 0,
         copies: one(&[1, 1, 2, 3, 4, 8], rng),
         copy_blocks: 1 << rng.u32(u32::from(skip_equal)..6),
         volatile: rng.bool(),
@@ -142,6 +146,16 @@ impl Swarm {
             // Far more extents than may have write intents.
             profile.extent_blocks = profile.extent_blocks.min(4);
             profile.blocks = rng.usize(40..200) * profile.extent_blocks;
+        }
+        if rng.usize(..if beginning == mirrored { 2 } else { 16 }) == 0 {
+            // Many map pages.
+            profile = Profile {
+                spare_clones: SMALL_PAGES_CLONES - profile.clones,
+                map_per_clone: true,
+                extent_blocks: 1,
+                blocks: rng.usize(200..2000),
+                ..profile
+            };
         }
         Swarm {
             profile,

@@ -58,7 +58,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         inner.note_io(SUBMITTED, &io, CLONE_GROUP_RETRY);
         return CLONE_GROUP_RETRY;
     }
-    let off = inner.steps >= inner.power_fails_at || inner.hung == Some(io.lu as usize);
+    let off = inner.steps >= inner.power_fails_at || inner.hung.is_some_and(|hung| hung.has(&io));
     let choice = match inner.choose.as_mut() {
         Some(choose) => choose(&io),
         None if !off && inner.habits.early > 0 && inner.rng.u32(..256) < inner.habits.early => Choice::Early,

@@ -32,6 +32,24 @@ pub enum Choice {
     FailDoneLater(i32),
 }
 
+/// What the controller does not complete for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hung {
+    /// All I/Os of an LU.
+    Lu(usize),
+    /// All I/Os of hosts.
+    Hosts,
+}
+
+impl Hung {
+    pub(super) fn has(self, io: &clone_group_io) -> bool {
+        match self {
+            Hung::Lu(lu) => io.lu as usize == lu,
+            Hung::Hosts => io.flags & CLONE_GROUP_IO_HOST != 0,
+        }
+    }
+}
+
 /// An I/O that the controller holds.
 pub struct Held {
     pub(super) io: clone_group_io,
@@ -177,7 +195,7 @@ impl Inner {
     /// One of the I/Os that are held and do not hang.
     fn any_held(&mut self) -> Option<usize> {
         let (turn, hung) = (self.turn, self.hung);
-        let is_ready = |held: &Held| held.until <= turn && hung != Some(held.io.lu as usize);
+        let is_ready = |held: &Held| held.until <= turn && !hung.is_some_and(|hung| hung.has(&held.io));
         let ready = self.held.iter().filter(|held| is_ready(held)).count();
         if ready == 0 {
             return None;

@@ -31,6 +31,8 @@ pub struct HostOp {
     /// Writes: the LUs that it went to, and Clones to which its extents were being copied.
     pub(super) legs: Vec<usize>,
     pub(super) legs_needed: Vec<usize>,
+    /// Writes to the same LU that came later and are over.
+    pub(super) overtaken: usize,
     pub(super) epoch: u64,
 }
 
@@ -44,6 +46,11 @@ impl HostOp {
         value_at(self.value, block)
     }
 
+    /// A write to this LU that no LU was asked for yet.
+    fn waits_to_write(&self, lu: usize) -> bool {
+        self.lu == lu && self.operation == CLONE_GROUP_IO_WRITE && self.legs.is_empty()
+    }
+
     fn blocks(&self) -> std::ops::Range<usize> {
         self.first..self.first + self.count
     }
@@ -53,6 +60,9 @@ impl HostOp {
 fn value_at(value: u64, block: usize) -> u64 {
     if value == 0 { 0 } else { value | block as u64 }
 }
+
+/// Later writes that may be over before one.
+const OVERTAKEN_MAX: usize = 100;
 
 /// Values of writes are as far apart.
 const VALUE_STEP: u64 = 1 << 20;
@@ -94,6 +104,7 @@ impl World {
                 started,
                 legs: Vec::new(),
                 legs_needed: Vec::new(),
+                overtaken: 0,
                 epoch: inner.history.epoch(lu),
             };
             let blocks = &mut inner.models[lu];
@@ -204,6 +215,21 @@ impl Inner {
         self.written_at_once = self.written_at_once.max(now as u64);
     }
 
+    /// A write is over: it went to all Clones that it had to reach (R49), and no older one waits for ever while later ones
+    /// go out, where nothing hangs (I7).
+    fn check_way(&mut self, tag: u64, op: &HostOp) {
+        let left_out = op.legs_needed.iter().find(|lu| !self.fault_seen && !op.legs.contains(lu));
+        assert_eq!(left_out, None, "a write left a Clone out to which its extents were being copied (R49)");
+        let hangs = self.habits.hangs > 0 || self.hung.is_some();
+        for (_, older) in self.hosts.range_mut(..tag).filter(|(_, older)| older.waits_to_write(op.lu)) {
+            older.overtaken += 1;
+            assert!(
+                hangs || older.overtaken < OVERTAKEN_MAX,
+                "a write is overtaken again and again (I7, R78)"
+            );
+        }
+    }
+
     /// What the last write that was submitted wrote to the block.
     pub fn last_value(&self, block: usize) -> u64 {
         value_at(self.next_value, block)
@@ -278,6 +304,9 @@ impl Inner {
         if status < CLONE_GROUP_OK {
             self.failed.push(tag);
         }
+        if op.changes_blocks() && status == CLONE_GROUP_OK {
+            self.check_way(tag, &op);
+        }
         let durable = op.fua || self.profile.host_durable || !self.profile.volatile;
         let models = &mut self.models[op.lu];
         match op.operation {
@@ -294,11 +323,6 @@ impl Inner {
             _ if is_refusal(status) => op.blocks().for_each(|at| models[at].refuse(op.value_at(at))),
             CLONE_GROUP_IO_DISCARD => op.blocks().for_each(|at| models[at].fail(0)),
             _ if status == CLONE_GROUP_OK => {
-                let left_out = op.legs_needed.iter().find(|lu| !self.fault_seen && !op.legs.contains(lu));
-                assert_eq!(
-                    left_out, None,
-                    "a write left a Clone out to which its extents were being copied (R49)"
-                );
                 op.blocks().for_each(|at| models[at].acknowledge(op.value_at(at), durable));
             }
             _ => {

@@ -12,6 +12,8 @@ pub struct Profile {
     pub blocks: usize,
     pub extent_blocks: usize,
     pub clones: usize,
+    /// Clones that the group has room for, besides: they make the map pages small where each Clone has a column.
+    pub spare_clones: usize,
     pub copies: u32,
     pub copy_blocks: u32,
     pub volatile: bool,
@@ -40,6 +42,7 @@ impl Profile {
         blocks: 38,
         extent_blocks: 4,
         clones: 2,
+        spare_clones: 0,
         copies: 2,
         copy_blocks: 4,
         volatile: false,
@@ -56,6 +59,10 @@ impl Profile {
         intents: 16,
         skip_equal: false,
     };
+
+    pub(super) fn clones_max(&self) -> usize {
+        self.clones + self.spare_clones
+    }
 }
 
 pub(super) fn config(profile: &Profile, habits: &Habits) -> clone_group_config {
@@ -66,7 +73,7 @@ pub(super) fn config(profile: &Profile, habits: &Habits) -> clone_group_config {
     config.lu_blocks = profile.blocks as u64;
     config.block_bytes = BLOCK_BYTES as u32;
     config.extent_blocks = profile.extent_blocks as u32;
-    config.clones_max = profile.clones as u32;
+    config.clones_max = profile.clones_max() as u32;
     config.requests_max = habits.requests_max;
     config.copies_max = profile.copies;
     config.copy_buffer_bytes = profile.copy_blocks * BLOCK_BYTES as u32;
