@@ -40,6 +40,7 @@ impl Life {
         let quiet = Profile { faults: 0, metadata_faults: 0, retry: 0, immediate: 256, ..swarm.profile };
         let calm = Habits { early: 0, hangs: 0, reenters: 0, ..swarm.habits };
         let mut world = World::with_habits(quiet, calm, seed);
+        world.inner.get_mut().zeroes.clone_from(&swarm.zeroes);
         world.power_on();
         // SAFETY: a live group.
         let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });

@@ -29,6 +29,8 @@ pub struct Swarm {
     pub weights: [u32; 7],
     /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
     pub operator: [u32; 5],
+    /// LUs that declare zeroes after a discard, besides what the profile says.
+    pub zeroes: Vec<usize>,
     /// Every Clone is a point in time at the beginning.
     pub prepared: bool,
     /// Of 256: blocks that are read right after a power loss. The others are left to hosts.
@@ -116,8 +118,11 @@ impl Swarm {
         // One in 24 is a long life.
         let turns = if rng.usize(..24) == 0 { rng.usize(3000..6000) } else { rng.usize(200..1000) };
         let crashes = one(&[0, 1, 4, 12], rng);
+        let profile = profile(faults, rng);
+        let differs = rng.usize(..4) == 0;
         Swarm {
-            profile: profile(faults, rng),
+            zeroes: (0..=profile.clones).filter(|_| differs && rng.bool()).collect(),
+            profile,
             habits: habits(rng),
             hosts: hosts(rng),
             turns,

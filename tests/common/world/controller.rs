@@ -261,10 +261,22 @@ impl Inner {
                 store(io, &values);
             }
             CLONE_GROUP_IO_FLUSH => self.devices[lu].flush(&held.sealed),
-            CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) && self.rng.bool() => {}
+            CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) => self.discard(held),
             _ => self.devices[lu].write(first, &held.values, fua),
         }
         CLONE_GROUP_OK
+    }
+
+    /// An LU that declares nothing keeps what is discarded, or zeroes it, or some of it, as it likes (R65).
+    fn discard(&mut self, held: &Held) {
+        let zeroed = [0, 128, 256][self.rng.usize(..3)];
+        let (lu, first) = (held.io.lu as usize, held.io.first_block as usize);
+        let fua = held.io.flags & CLONE_GROUP_IO_FUA != 0;
+        for (number, &zero) in held.values.iter().enumerate() {
+            if self.rng.u32(..256) < zeroed {
+                self.devices[lu].write(first + number, &[zero], fua);
+            }
+        }
     }
 
     /// A failed write leaves the old or the new in each block; a failed flush may have dropped what it should have

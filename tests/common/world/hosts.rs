@@ -221,6 +221,11 @@ impl Inner {
         }
     }
 
+    /// A discard that nobody can rely on (R65).
+    fn is_hint(&self, op: &HostOp) -> bool {
+        op.operation == CLONE_GROUP_IO_DISCARD && !self.reads_zeroes(op.lu)
+    }
+
     fn record(&mut self, op: &HostOp, status: i32) {
         let end = self.history.tick();
         // A loss came between: the new history knows what it left, and this one may be part of it, or not.
@@ -235,8 +240,8 @@ impl Inner {
             }
             CLONE_GROUP_IO_READ => {}
             _ if is_refusal(status) => {}
-            operation => {
-                let certain = whole && status == CLONE_GROUP_OK && operation != CLONE_GROUP_IO_DISCARD;
+            _ => {
+                let certain = whole && status == CLONE_GROUP_OK && !self.is_hint(op);
                 self.record_write(op, end, certain);
             }
         }
@@ -265,6 +270,7 @@ impl Inner {
             self.failed.push(tag);
         }
         let durable = op.fua || self.profile.host_durable || !self.profile.volatile;
+        let hint = self.is_hint(&op);
         let models = &mut self.models[op.lu];
         match op.operation {
             CLONE_GROUP_IO_READ if status == CLONE_GROUP_OK => self.check_read(&op),
@@ -278,7 +284,7 @@ impl Inner {
             }
             CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
             _ if is_refusal(status) => op.blocks().for_each(|at| models[at].refuse(op.value_at(at))),
-            CLONE_GROUP_IO_DISCARD => op.blocks().for_each(|at| models[at].fail(0)),
+            _ if hint => op.blocks().for_each(|at| models[at].fail(0)),
             _ if status == CLONE_GROUP_OK => {
                 op.blocks().for_each(|at| models[at].acknowledge(op.value_at(at), durable));
             }
