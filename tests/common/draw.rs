@@ -49,6 +49,8 @@ pub struct Request {
     pub first: usize,
     pub count: usize,
     pub fua: bool,
+    /// The payload of a write changes until it is done (R51).
+    pub unstable: bool,
 }
 
 impl Request {
@@ -59,7 +61,9 @@ impl Request {
     /// Sends it. An invalid Source refuses everything. Returns its tag if it is not over yet.
     pub fn send(&self, world: &World) -> Option<u64> {
         let invalid = self.lu == 0 && is_invalid(world);
-        let (tag, status) = world.host(self.operation, self.lu, self.first, self.count, self.fua);
+        let flags = if self.fua { CLONE_GROUP_HOST_FUA } else { 0 }
+            | if self.unstable { CLONE_GROUP_HOST_UNSTABLE } else { 0 };
+        let (tag, status) = world.host_with(self.operation, self.lu, self.first, self.count, flags);
         let refused = status == Some(CLONE_GROUP_ERR_SOURCE_INVALID) || status == Some(CLONE_GROUP_ERR_BUSY);
         assert!(refused || !invalid, "an invalid Source is served");
         status.is_none().then_some(tag)
@@ -127,7 +131,10 @@ impl Hosts {
             (first, rng.usize(1..=rest.min(self.longest * profile.extent_blocks)))
         };
         let fua = rng.u32(..256) < self.fua;
-        let request = Request { operation: self.draw_operation(rng), lu, first, count, fua };
+        let operation = self.draw_operation(rng);
+        let changes = inner.habits.unstable > 0 && operation == CLONE_GROUP_IO_WRITE;
+        let unstable = changes && rng.u32(..256) < inner.habits.unstable;
+        let request = Request { operation, lu, first, count, fua, unstable };
         let busy = request.changes_blocks()
             && !inner.habits.overlaps
             && inner.models[lu][first..first + count].iter().any(|block| block.is_open());

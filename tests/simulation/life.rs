@@ -327,8 +327,13 @@ impl Life {
     /// Faults have stopped. Hosts go on, the controller does a bounded part of its work in every turn: each request, the
     /// operation and every copy end within a bound (R46, R69).
     fn end_in_time(&mut self) {
+        {
+            let habits = &mut self.world.inner.borrow_mut().habits;
+            habits.overlaps = false;
+            // Endless payloads that change keep a Synchronization from its end, and nobody promises otherwise (R51).
+            habits.unstable = 0;
+        }
         // What was told of a fault may be on its way still.
-        self.world.inner.borrow_mut().habits.overlaps = false;
         for _ in 0..50 {
             self.busy_turn(false);
         }

@@ -89,6 +89,7 @@ fn habits(rng: &mut fastrand::Rng) -> Habits {
         hangs: one(&[0, 0, 300, 2000], rng),
         reenters: one(&[0, 0, 8, 40], rng),
         overlaps: rng.usize(..3) == 0,
+        unstable: one(&[0, 0, 16, 128], rng),
         forgets: true,
     }
 }

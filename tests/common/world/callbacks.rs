@@ -8,6 +8,7 @@ use ::clone_group::ffi::types::*;
 
 use super::controller::{Choice, Held, fetch};
 use super::digest::{DONE, EVENT, SUBMITTED};
+use super::hosts::change_payload;
 use super::trace::{describe, trace};
 use super::{Inner, TAG_OPERATION, World};
 
@@ -87,6 +88,9 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         }
         _ => Vec::new(),
     };
+    if io.operation == CLONE_GROUP_IO_WRITE && io.flags & CLONE_GROUP_IO_HOST != 0 {
+        change_payload(&io, || inner.rng.bool());
+    }
     let bytes = if io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
         // SAFETY: the library's buffer of this length.
         unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), io.length_bytes as usize).to_vec() }

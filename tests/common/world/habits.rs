@@ -16,6 +16,8 @@ pub struct Habits {
     pub reenters: u32,
     /// Hosts write what they are writing already.
     pub overlaps: bool,
+    /// Of 256: host writes whose payload changes until they are done.
+    pub unstable: u32,
     /// I/Os are not kept for the test to look at.
     pub forgets: bool,
 }
@@ -29,6 +31,7 @@ impl Default for Habits {
             hangs: 0,
             reenters: 0,
             overlaps: false,
+            unstable: 0,
             forgets: false,
         }
     }

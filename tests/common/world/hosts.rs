@@ -41,6 +41,17 @@ impl HostOp {
         value_at(self.value, block)
     }
 
+    /// Everything that it may write to the block: a payload that is not stable has another value, too (R51).
+    pub(super) fn values_at(&self, block: usize) -> impl Iterator<Item = u64> {
+        let value = self.value_at(block);
+        std::iter::once(value).chain((value & UNSTABLE != 0).then_some(value ^ CHANGED))
+    }
+
+    /// Everything that it may write, block by block.
+    pub(super) fn each_value(&self, mut act: impl FnMut(usize, u64)) {
+        self.blocks().for_each(|block| self.values_at(block).for_each(|value| act(block, value)));
+    }
+
     fn blocks(&self) -> std::ops::Range<usize> {
         self.first..self.first + self.count
     }
@@ -54,6 +65,23 @@ fn value_at(value: u64, block: usize) -> u64 {
 /// Values of writes are as far apart.
 const VALUE_STEP: u64 = 1 << 20;
 
+/// In the values of writes whose host changes the payload, and in those that it changes them to.
+const UNSTABLE: u64 = 1 << 62;
+const CHANGED: u64 = 1 << 63;
+
+/// The host changes a payload that it did not promise to keep, block by block.
+pub(super) fn change_payload(io: &clone_group_io, mut changes: impl FnMut() -> bool) {
+    for number in 0..io.block_count as usize {
+        // SAFETY: the payload of a host write has a number for each block, and lives until the request is done.
+        unsafe {
+            let value = io.payload.cast::<u64>().add(number);
+            if *value & UNSTABLE != 0 && changes() {
+                *value ^= CHANGED;
+            }
+        }
+    }
+}
+
 impl World {
     /// Submits a host request. Returns its status if it is over or refused.
     pub fn host(
@@ -64,6 +92,18 @@ impl World {
         count: usize,
         fua: bool,
     ) -> (u64, Option<i32>) {
+        self.host_with(operation, lu, first, count, if fua { CLONE_GROUP_HOST_FUA } else { 0 })
+    }
+
+    /// The same with flags.
+    pub fn host_with(
+        &self,
+        operation: u32,
+        lu: usize,
+        first: usize,
+        count: usize,
+        flags: u32,
+    ) -> (u64, Option<i32>) {
         let tag = self.tag();
         self.catch_up();
         let (payload, value) = {
@@ -71,9 +111,10 @@ impl World {
             inner.next_value += VALUE_STEP;
             inner.tally.host_ios += 1;
             let started = inner.history.tick();
-            let words = [tag, u64::from(operation), lu as u64, first as u64, count as u64, u64::from(fua)];
+            let words = [tag, u64::from(operation), lu as u64, first as u64, count as u64, u64::from(flags)];
             inner.note(HOST, words);
             let value = match operation {
+                CLONE_GROUP_IO_WRITE if flags & CLONE_GROUP_HOST_UNSTABLE != 0 => inner.next_value | UNSTABLE,
                 CLONE_GROUP_IO_WRITE => inner.next_value,
                 _ => 0,
             };
@@ -82,7 +123,7 @@ impl World {
                 lu,
                 first,
                 count,
-                fua,
+                fua: flags & CLONE_GROUP_HOST_FUA != 0,
                 payload: (first..first + count).map(|block| value_at(value, block)).collect(),
                 value,
                 readable: Vec::new(),
@@ -97,11 +138,11 @@ impl World {
                     op.readable = blocks[first..first + count].iter().map(Block::readable).collect();
                 }
                 CLONE_GROUP_IO_FLUSH => op.sealed = blocks.iter().map(Block::seal).collect(),
-                _ => op.blocks().for_each(|block| blocks[block].begin(op.value_at(block))),
+                _ => op.each_value(|block, value| blocks[block].begin(value)),
             }
-            if operation != CLONE_GROUP_IO_READ && operation != CLONE_GROUP_IO_FLUSH {
+            if op.changes_blocks() {
                 if lu == 0 {
-                    op.blocks().for_each(|block| inner.fracture_values[block].push(op.value_at(block)));
+                    op.each_value(|block, value| inner.fracture_values[block].push(value));
                 }
                 for read in inner
                     .hosts
@@ -109,7 +150,7 @@ impl World {
                     .filter(|read| read.operation == CLONE_GROUP_IO_READ && read.lu == lu)
                 {
                     for block in first.max(read.first)..(first + count).min(read.first + read.count) {
-                        read.readable[block - read.first].push(value_at(value, block));
+                        read.readable[block - read.first].extend(op.values_at(block));
                     }
                 }
             }
@@ -123,7 +164,6 @@ impl World {
                 first + count
             )
         });
-        let flags = if fua { CLONE_GROUP_HOST_FUA } else { 0 };
         let (group, lu32, first64, count64) = (self.group(), lu as u32, first as u64, count as u64);
         // SAFETY: a live group; the payload lives in `hosts` until the request is done.
         let status = unsafe {
@@ -197,11 +237,13 @@ impl Inner {
 
     /// A write becomes part of the history of each of its blocks.
     pub(super) fn record_write(&mut self, op: &HostOp, end: u64, certain: bool) {
-        for block in op.blocks() {
-            let (value, model) = (op.value_at(block), &self.models[op.lu][block]);
+        op.each_value(|block, value| {
+            // Of two values nobody knows which one was written.
+            let certain = certain && value & UNSTABLE == 0;
+            let model = &self.models[op.lu][block];
             let done = Op { certain, ..Op::write(value, op.started, end) };
             self.history.record(op.lu, block, done, || model.settled());
-        }
+        });
     }
 
     /// The histories of the LU end here. Writes that are under way may have happened already.
@@ -283,13 +325,13 @@ impl Inner {
                 }
             }
             CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
-            _ if is_refusal(status) => op.blocks().for_each(|at| models[at].refuse(op.value_at(at))),
-            _ if hint => op.blocks().for_each(|at| models[at].fail(0)),
+            _ if is_refusal(status) => op.each_value(|at, value| models[at].refuse(value)),
+            _ if hint => op.each_value(|at, value| models[at].fail(value)),
             _ if status == CLONE_GROUP_OK => {
-                op.blocks().for_each(|at| models[at].acknowledge(op.value_at(at), durable));
+                op.each_value(|at, value| models[at].acknowledge(value, durable));
             }
             _ => {
-                op.blocks().for_each(|at| models[at].fail(op.value_at(at)));
+                op.each_value(|at, value| models[at].fail(value));
                 assert!(self.excused(status), "a write failed with {status}");
             }
         }
