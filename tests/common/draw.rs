@@ -2,7 +2,7 @@
 
 use ::clone_group::ffi::types::*;
 
-use super::world::{Profile, World};
+use super::world::{Inner, Profile, World};
 
 /// An array of moderate size.
 pub fn profile(rng: &mut fastrand::Rng) -> Profile {
@@ -86,6 +86,8 @@ pub struct Hosts {
     /// Of 256: requests that begin in the hot spot, and where that is, in 65536ths of the LU.
     pub hot: u32,
     pub hot_at: (u32, u32),
+    /// Of 256: requests that begin where an engine of the library is at work.
+    pub chase: u32,
     /// The longest request, in extents.
     pub longest: usize,
     /// Of 256: writes with FUA.
@@ -101,6 +103,7 @@ pub const HOSTS: Hosts = Hosts {
     whole: 85,
     hot: 0,
     hot_at: (0, 1),
+    chase: 0,
     longest: 4,
     fua: 64,
     open_max: 12,
@@ -121,7 +124,11 @@ impl Hosts {
         } else {
             0
         };
-        let first = self.draw_first(profile.blocks, rng);
+        let chases = self.chase > 0 && rng.u32(..256) < self.chase;
+        let (lu, first) = match if chases { inner.any_at_work(rng) } else { None } {
+            Some(block) => (self.draw_chased(&inner, rng).unwrap_or(lu), block),
+            None => (lu, self.draw_first(profile.blocks, rng)),
+        };
         let rest = profile.blocks - first;
         let (first, count) = if rng.u32(..256) < self.whole {
             let start = first / profile.extent_blocks * profile.extent_blocks;
@@ -139,6 +146,11 @@ impl Hosts {
             && !inner.habits.overlaps
             && inner.models[lu][first..first + count].iter().any(|block| block.is_open());
         (!busy).then_some(request)
+    }
+
+    /// A Clone that is compared with the Source, if hosts may write it.
+    fn draw_chased(&self, inner: &Inner, rng: &mut fastrand::Rng) -> Option<usize> {
+        inner.verified().filter(|&lu| self.to_clones > 0 && inner.usable[lu] && rng.bool())
     }
 
     fn draw_first(&self, blocks: usize, rng: &mut fastrand::Rng) -> usize {

@@ -21,6 +21,7 @@ use super::pages::Format;
 
 mod callbacks;
 mod checks;
+mod comparisons;
 mod controller;
 mod digest;
 pub mod fork;
@@ -34,6 +35,7 @@ mod trace;
 mod view;
 
 use callbacks::{done, event, submitted};
+use comparisons::Comparisons;
 use controller::Held;
 use profile::config;
 
@@ -127,6 +129,8 @@ pub struct Inner {
     pub boundary: Option<Watcher>,
     /// Where a unit of metadata lies that cannot be read until it is written.
     pub bad_unit: Option<usize>,
+    /// What Verify read.
+    comparisons: Comparisons,
 }
 
 /// Looks at the array whenever something happened.
@@ -213,6 +217,7 @@ impl World {
             protected: (0, vec![false; extents]),
             boundary: None,
             bad_unit: None,
+            comparisons: Comparisons::default(),
         };
         Placed::new(World {
             inner: RefCell::new(inner),
@@ -231,6 +236,7 @@ impl World {
     /// Makes the group over what the devices hold now. The old one, if any, is gone like after a power loss.
     pub fn power_on(&mut self) {
         let (profile, habits) = (self.inner.borrow().profile, self.inner.borrow().habits);
+        self.inner.get_mut().comparisons = Comparisons::default();
         let mut bytes = 0;
         // SAFETY: valid places; the workspace lives as long as the world, and the old group is not used again.
         unsafe {

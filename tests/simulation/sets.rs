@@ -390,7 +390,7 @@ impl Sets {
 fn array(seed: u64, rng: &mut fastrand::Rng) -> Placed {
     let (profile, habits) = swarm::of_a_set(rng);
     let quiet = Profile { immediate: 256, retry: 0, ..profile };
-    let mut world = World::with_habits(quiet, Habits { hangs: 0, ..habits }, seed);
+    let mut world = World::with_habits(quiet, Habits { hangs: 0, slow: 0, ..habits }, seed);
     world.power_on();
     // SAFETY: a live group.
     let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });

@@ -185,15 +185,25 @@ impl Inner {
         self.held.iter().enumerate().filter(|(_, held)| held.until <= turn).nth(number).map(|(at, _)| at)
     }
 
+    /// A block that an engine of the library reads or writes just now.
+    pub fn any_at_work(&self, rng: &mut fastrand::Rng) -> Option<usize> {
+        let at_work = |io: &&clone_group_io| io.flags & CLONE_GROUP_IO_HOST == 0 && io.block_count > 0;
+        let ios: Vec<&clone_group_io> = self.held.iter().map(|held| &held.io).filter(at_work).collect();
+        let io = ios.get(rng.usize(..ios.len().max(1)))?;
+        Some((io.first_block + rng.u64(..io.block_count)) as usize)
+    }
+
     /// Nothing hangs any more.
     pub fn nothing_hangs(&mut self) {
         self.habits.hangs = 0;
+        self.habits.slow = 0;
         self.held.iter_mut().for_each(|held| held.until = 0);
     }
 
     /// Does what the I/O asks for; returns its status.
     pub(super) fn perform(&mut self, held: &Held) -> i32 {
         let status = self.perform_unnoted(held);
+        self.compare_ends(&held.io);
         self.note_io(OVER, &held.io, status);
         self.tally.faults += u64::from(status < 0);
         status

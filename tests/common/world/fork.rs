@@ -122,6 +122,7 @@ impl Inner {
             protected: self.protected.clone(),
             boundary: None,
             bad_unit: self.bad_unit,
+            comparisons: Comparisons::default(),
         }
     }
 

@@ -12,6 +12,8 @@ pub struct Habits {
     pub early: u32,
     /// Of 65536: I/Os that hang for a long time.
     pub hangs: u32,
+    /// Of 256: I/Os of LUs that take their time.
+    pub slow: u32,
     /// Of 256: callbacks in which a host sends a request.
     pub reenters: u32,
     /// Hosts write what they are writing already.
@@ -29,6 +31,7 @@ impl Default for Habits {
             page_writes_max: 2,
             early: 0,
             hangs: 0,
+            slow: 0,
             reenters: 0,
             overlaps: false,
             unstable: 0,
