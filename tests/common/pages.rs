@@ -59,8 +59,8 @@ impl Format {
         self.bit(area, extent, if self.deltas > 1 { lu - 1 } else { 0 }, None)
     }
 
-    /// Whether the durable superblock counts the extent of the Clone as different without a bit (R73).
-    pub fn is_full(&self, area: &[u8], extent: usize, lu: usize) -> bool {
+    /// The newest valid superblock.
+    fn superblock<'a>(&self, area: &'a [u8]) -> Option<&'a [u8]> {
         let slot = |slot: usize| {
             let at = slot * self.region_bytes();
             let image = &area[at..at + self.superblock_bytes];
@@ -68,7 +68,17 @@ impl Format {
             (&image[..8] == b"CLONEGRP" && crc32fast::hash(body).to_le_bytes() == crc).then_some(image)
         };
         let sequence = |image: &&[u8]| u64::from_le_bytes(image[32..40].try_into().unwrap());
-        let Some(image) = slot(0).into_iter().chain(slot(1)).max_by_key(sequence) else { return false };
+        slot(0).into_iter().chain(slot(1)).max_by_key(sequence)
+    }
+
+    /// Whether it says that the group is prepared for a set (R77).
+    pub fn is_prepared(&self, area: &[u8]) -> bool {
+        self.superblock(area).is_some_and(|image| image[52] & 4 != 0)
+    }
+
+    /// Whether the durable superblock counts the extent of the Clone as different without a bit (R73).
+    pub fn is_full(&self, area: &[u8], extent: usize, lu: usize) -> bool {
+        let Some(image) = self.superblock(area) else { return false };
         let record = &image[128 * lu..];
         let full = record[4] & 1 != 0;
         full && extent as u64 >= u64::from_le_bytes(record[8..16].try_into().unwrap())

@@ -32,6 +32,7 @@ mod placed;
 mod power;
 mod profile;
 mod trace;
+mod unresolved;
 mod view;
 
 use callbacks::{done, event, submitted};

@@ -143,7 +143,7 @@ fn leave(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Option<Step> {
     synchronizing.then_some(Step::Cancel(lu))
 }
 
-fn anything(lu: u32, rng: &mut fastrand::Rng) -> Step {
+pub fn anything(lu: u32, rng: &mut fastrand::Rng) -> Step {
     match rng.usize(..12) {
         0 => Step::Add(lu),
         1 => Step::Remove(lu),

@@ -49,7 +49,8 @@ pub(super) unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone
 
 fn submit(world: &World, io: clone_group_io) -> i32 {
     // The event that a restore is over may be on its way still.
-    let restoring = world.info().restoring_lu != 0;
+    let info = world.info();
+    let restoring = info.restoring_lu != 0;
     let clones = world.inner.borrow().profile.clones;
     let infos: Vec<clone_group_clone_info> = (1..=clones).map(|lu| world.clone_info(lu)).collect();
     let states: Vec<u32> = std::iter::once(0).chain(infos.iter().map(|info| info.state)).collect();
@@ -76,6 +77,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     }
     trace(|| format!("submit {}", describe(&io)));
     inner.check_submission(&io, restoring, &states);
+    inner.check_resolved(&io, info.conditions);
     inner.compare_begins(&io, verified.map(|before| before + 1));
     if !inner.habits.forgets {
         inner.submissions.push((io.operation, io.lu, io.flags));
