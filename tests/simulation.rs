@@ -10,8 +10,12 @@ mod common;
 mod hang;
 #[path = "simulation/life.rs"]
 mod life;
+#[path = "simulation/log.rs"]
+mod log;
 #[path = "simulation/operator.rs"]
 mod operator;
+#[path = "simulation/prepared.rs"]
+mod prepared;
 #[path = "simulation/sets.rs"]
 mod sets;
 #[path = "simulation/swarm.rs"]
@@ -61,9 +65,13 @@ fn random_sets_of_groups() {
         Sets::begin(seed).run(3)
     });
     if total.seeds >= 40 {
-        for what in
-            ["sets committed", "sets aborted", "committed after a power loss", "aborted after a power loss"]
-        {
+        for what in [
+            "sets committed",
+            "sets aborted",
+            "committed after a power loss",
+            "aborted after a power loss",
+            "groups told by the controller",
+        ] {
             assert!(total.counted(what) > 0, "none of the {what}: {:?}", total.counts);
         }
     }

@@ -2,7 +2,7 @@
 
 use ::clone_group::ffi::types::*;
 
-use super::world::{Profile, World};
+use super::world::{Inner, Profile, World};
 
 /// An array of moderate size.
 pub fn profile(rng: &mut fastrand::Rng) -> Profile {
@@ -50,6 +50,8 @@ pub struct Request {
     pub first: usize,
     pub count: usize,
     pub fua: bool,
+    /// The payload of a write changes until it is done (R51).
+    pub unstable: bool,
 }
 
 impl Request {
@@ -60,7 +62,9 @@ impl Request {
     /// Sends it. An invalid Source refuses everything. Returns its tag if it is not over yet.
     pub fn send(&self, world: &World) -> Option<u64> {
         let invalid = self.lu == 0 && is_invalid(world);
-        let (tag, status) = world.host(self.operation, self.lu, self.first, self.count, self.fua);
+        let flags = if self.fua { CLONE_GROUP_HOST_FUA } else { 0 }
+            | if self.unstable { CLONE_GROUP_HOST_UNSTABLE } else { 0 };
+        let (tag, status) = world.host_with(self.operation, self.lu, self.first, self.count, flags);
         let refused = status == Some(CLONE_GROUP_ERR_SOURCE_INVALID) || status == Some(CLONE_GROUP_ERR_BUSY);
         assert!(refused || !invalid, "an invalid Source is served");
         status.is_none().then_some(tag)
@@ -83,6 +87,8 @@ pub struct Hosts {
     /// Of 256: requests that begin in the hot spot, and where that is, in 65536ths of the LU.
     pub hot: u32,
     pub hot_at: (u32, u32),
+    /// Of 256: requests that begin where an engine of the library is at work.
+    pub chase: u32,
     /// The longest request, in extents.
     pub longest: usize,
     /// Of 256: writes with FUA.
@@ -98,6 +104,7 @@ pub const HOSTS: Hosts = Hosts {
     whole: 85,
     hot: 0,
     hot_at: (0, 1),
+    chase: 0,
     longest: 4,
     fua: 64,
     open_max: 12,
@@ -118,7 +125,11 @@ impl Hosts {
         } else {
             0
         };
-        let first = self.draw_first(profile.blocks, rng);
+        let chases = self.chase > 0 && rng.u32(..256) < self.chase;
+        let (lu, first) = match if chases { inner.any_at_work(rng) } else { None } {
+            Some(block) => (self.draw_chased(&inner, rng).unwrap_or(lu), block),
+            None => (lu, self.draw_first(profile.blocks, rng)),
+        };
         let rest = profile.blocks - first;
         let (first, count) = if rng.u32(..256) < self.whole {
             let start = first / profile.extent_blocks * profile.extent_blocks;
@@ -128,11 +139,19 @@ impl Hosts {
             (first, rng.usize(1..=rest.min(self.longest * profile.extent_blocks)))
         };
         let fua = rng.u32(..256) < self.fua;
-        let request = Request { operation: self.draw_operation(rng), lu, first, count, fua };
+        let operation = self.draw_operation(rng);
+        let changes = inner.habits.unstable > 0 && operation == CLONE_GROUP_IO_WRITE;
+        let unstable = changes && rng.u32(..256) < inner.habits.unstable;
+        let request = Request { operation, lu, first, count, fua, unstable };
         let busy = request.changes_blocks()
             && !inner.habits.overlaps
             && inner.models[lu][first..first + count].iter().any(|block| block.is_open());
         (!busy).then_some(request)
+    }
+
+    /// A Clone that is compared with the Source, if hosts may write it.
+    fn draw_chased(&self, inner: &Inner, rng: &mut fastrand::Rng) -> Option<usize> {
+        inner.verified().filter(|&lu| self.to_clones > 0 && inner.usable[lu] && rng.bool())
     }
 
     fn draw_first(&self, blocks: usize, rng: &mut fastrand::Rng) -> usize {

@@ -70,6 +70,11 @@ impl Superblock {
         self.flags & 2 != 0
     }
 
+    /// Whether the group is prepared for a set (R77).
+    pub fn is_prepared(&self) -> bool {
+        self.flags & 4 != 0
+    }
+
     /// Whether the extent of the Clone counts as different without a bit (R73).
     pub fn is_full(&self, extent: usize, lu: usize) -> bool {
         let CloneRecord { flags, synced_below, .. } = self.record(lu);
@@ -163,6 +168,11 @@ impl Format {
     /// Whether the durable superblock counts the extent of the Clone as different without a bit (R73).
     pub fn is_full(&self, area: &[u8], extent: usize, lu: usize) -> bool {
         self.superblock(area).is_some_and(|superblock| superblock.is_full(extent, lu))
+    }
+
+    /// Whether the durable superblock says that the group is prepared for a set (R77).
+    pub fn is_prepared(&self, area: &[u8]) -> bool {
+        self.superblock(area).is_some_and(|superblock| superblock.is_prepared())
     }
 
     /// The number of the page of which this is an image.

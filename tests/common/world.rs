@@ -21,6 +21,7 @@ use super::pages::Format;
 
 mod callbacks;
 mod checks;
+mod comparisons;
 mod controller;
 mod digest;
 pub mod fork;
@@ -32,9 +33,11 @@ mod power;
 mod profile;
 mod promises;
 mod trace;
+mod unresolved;
 mod view;
 
 use callbacks::{done, event, submitted};
+use comparisons::Comparisons;
 use controller::Held;
 use profile::config;
 
@@ -130,12 +133,14 @@ pub struct Inner {
     pub boundary: Option<Watcher>,
     /// Extents that hosts were writing at one time, at most.
     written_at_once: u64,
-    /// A copy in the background went out in this poll.
-    background_copy: bool,
+    /// Polls that there were.
+    polls: u64,
     /// What the controller does not complete.
     pub hung: Option<Hung>,
     /// Where a unit of metadata lies that cannot be read until it is written.
     pub bad_unit: Option<usize>,
+    /// What Verify read.
+    comparisons: Comparisons,
 }
 
 /// Looks at the array whenever something happened.
@@ -223,9 +228,10 @@ impl World {
             gate_closed_by: None,
             boundary: None,
             written_at_once: 0,
-            background_copy: false,
+            polls: 0,
             hung: None,
             bad_unit: None,
+            comparisons: Comparisons::default(),
         };
         Placed::new(World {
             inner: RefCell::new(inner),
@@ -244,6 +250,7 @@ impl World {
     /// Makes the group over what the devices hold now. The old one, if any, is gone like after a power loss.
     pub fn power_on(&mut self) {
         let (profile, habits) = (self.inner.borrow().profile, self.inner.borrow().habits);
+        self.inner.get_mut().comparisons = Comparisons::default();
         let mut bytes = 0;
         // SAFETY: valid places; the workspace lives as long as the world, and the old group is not used again.
         unsafe {

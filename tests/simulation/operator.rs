@@ -110,7 +110,7 @@ pub fn draw(world: &World, weights: &[u32; 5], rng: &mut fastrand::Rng) -> Step 
         1 => leave(world, lu, rng).unwrap_or_else(|| next(world, lu, rng)),
         2 => anything(lu, rng),
         3 if rng.usize(..5) == 0 => Step::StopVerify,
-        3 => Step::Verify(lu, rng.bool()),
+        3 => verify(world, lu, rng),
         _ if rng.bool() => Step::Pause,
         _ => Step::Resume,
     }
@@ -129,14 +129,33 @@ fn next(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
         CLONE_GROUP_CLONE_ABSENT => Step::Add(lu),
         CLONE_GROUP_CLONE_OUT_OF_SYNC => Step::Synchronize(lu),
         CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu),
-        CLONE_GROUP_CLONE_FRACTURED => match rng.usize(..8) {
+        CLONE_GROUP_CLONE_FRACTURED => match rng.usize(..12) {
             0..=3 => Step::Restore(lu),
             4..=5 => Step::Reverse(lu),
             6 => Step::Synchronize(lu),
-            _ => Step::Remove(lu),
+            7 => Step::Remove(lu),
+            _ => Step::Verify(lu, rng.bool()),
         },
-        _ => Step::Resume,
+        _ if rng.bool() => Step::Resume,
+        _ => verify(world, lu, rng),
     }
+}
+
+/// Compares a Clone that can be compared, mostly; the one of a copy onto the Source first, as that is soon over.
+fn verify(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
+    let info = world.info();
+    let onto_source = info.restoring_lu.max(info.reversing_lu);
+    let state = |lu: u32| world.clone_info(lu as usize).state;
+    let comparable: Vec<u32> = (1..=world.inner.borrow().profile.clones as u32)
+        .filter(|&lu| !matches!(state(lu), CLONE_GROUP_CLONE_ABSENT | CLONE_GROUP_CLONE_OUT_OF_SYNC))
+        .collect();
+    let lu = match rng.usize(..8) {
+        0 => lu,
+        1..=4 if onto_source != 0 => onto_source,
+        _ if comparable.is_empty() => lu,
+        _ => comparable[rng.usize(..comparable.len())],
+    };
+    Step::Verify(lu, rng.bool())
 }
 
 /// A way out of what is going on.
@@ -150,7 +169,7 @@ fn leave(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Option<Step> {
     synchronizing.then_some(Step::Cancel(lu))
 }
 
-fn anything(lu: u32, rng: &mut fastrand::Rng) -> Step {
+pub fn anything(lu: u32, rng: &mut fastrand::Rng) -> Step {
     match rng.usize(..12) {
         0 => Step::Add(lu),
         1 => Step::Remove(lu),

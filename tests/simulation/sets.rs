@@ -7,7 +7,9 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::sets::*;
 use ::clone_group::ffi::types::*;
 
+use super::log::{Log, contents};
 use super::operator::Step;
+use super::prepared::{self, Resolved, is_prepared};
 use super::swarm;
 use crate::common::seeds::Summary;
 use crate::common::world::{Habits, Placed, Profile, TAG_OPERATION, World};
@@ -21,49 +23,6 @@ type Worlds = Vec<Placed>;
 enum Kind {
     Fracture,
     Restore,
-}
-
-/// The writes of the host, in their order, since all arrays held what `base` says.
-struct Log {
-    base: Vec<Vec<u64>>,
-    /// Array, block, value.
-    writes: Vec<(usize, usize, u64)>,
-    acknowledged: usize,
-    /// Array and tag of the last one, while it is under way.
-    open: Option<(usize, u64)>,
-}
-
-impl Log {
-    fn of(worlds: &[Placed]) -> Log {
-        Log { base: contents(worlds, 0), writes: Vec::new(), acknowledged: 0, open: None }
-    }
-
-    /// Whether `of`, with the writes from one cut to another, is `content`; the cuts lie in these ranges.
-    fn explains(
-        &self,
-        content: &[Vec<u64>],
-        of: &[Vec<u64>],
-        from: std::ops::RangeInclusive<usize>,
-        to: std::ops::RangeInclusive<usize>,
-    ) -> bool {
-        from.into_iter().any(|first| {
-            let mut arrays = of.to_vec();
-            let apply = |arrays: &mut Vec<Vec<u64>>, writes: &[(usize, usize, u64)]| {
-                writes.iter().for_each(|&(array, block, value)| arrays[array][block] = value);
-            };
-            apply(&mut arrays, &self.writes[first..first.max(*to.start())]);
-            to.clone().filter(|&end| end >= first).any(|end| {
-                if end > first.max(*to.start()) {
-                    apply(&mut arrays, &self.writes[end - 1..end]);
-                }
-                arrays == content
-            })
-        })
-    }
-}
-
-fn contents(worlds: &[Placed], lu: usize) -> Vec<Vec<u64>> {
-    worlds.iter().map(|world| world.inner.borrow().devices[lu].now.clone()).collect()
 }
 
 /// A set that was asked for.
@@ -141,15 +100,15 @@ impl Sets {
         if inner.hosts.contains_key(&tag) {
             return;
         }
-        assert!(!inner.failed.contains(&tag), "a write failed");
+        let failed = inner.failed.contains(&tag);
+        assert!(!failed || inner.metadata_fault_seen, "a write failed");
         drop(inner);
-        self.log.open = None;
-        self.log.acknowledged += 1;
+        self.log.end(!failed);
     }
 
     fn write(&mut self) {
         self.follow();
-        if self.log.open.is_some() {
+        if self.log.open.is_some() || self.log.failed {
             return;
         }
         let array = self.rng.usize(..self.worlds.len());
@@ -158,9 +117,11 @@ impl Sets {
         let (tag, status) = world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, true);
         let value = world.inner.borrow().last_value(block);
         self.log.writes.push((array, block, value));
+        let faults = world.inner.borrow().metadata_fault_seen;
         match status {
             None => self.log.open = Some((array, tag)),
-            Some(CLONE_GROUP_OK) => self.log.acknowledged += 1,
+            Some(CLONE_GROUP_OK) => self.log.end(true),
+            Some(CLONE_GROUP_ERR_PREPARED | CLONE_GROUP_ERR_METADATA_FAILED) if faults => self.log.end(false),
             Some(status) => panic!("a write was refused with {status}"),
         }
     }
@@ -183,10 +144,12 @@ impl Sets {
 
     /// Asks for a set; whether it was committed.
     fn round(&mut self, kind: Kind) -> bool {
+        self.worlds.iter().for_each(|world| others(world, &mut self.rng));
         for _ in 0..self.rng.usize(..60) {
             self.turn();
         }
         let mut asked = self.ask(kind);
+        let metadata_fails_at = [usize::MAX, self.rng.usize(..60)][self.rng.usize(..2)];
         let power_lost_at = [usize::MAX, self.rng.usize(..300)][self.rng.usize(..2)];
         let aborted_at = [usize::MAX, usize::MAX, self.rng.usize(..120)][self.rng.usize(..3)];
         for turn in 0.. {
@@ -199,18 +162,83 @@ impl Sets {
                 // SAFETY: a live group. What is decided, or over, cannot be aborted.
                 asked.aborted |= unsafe { clone_group_abort(world.group(), SET_TAG) } == CLONE_GROUP_OK;
             }
+            if turn == metadata_fails_at {
+                let world = &self.worlds[self.rng.usize(..self.worlds.len())];
+                world.inner.borrow_mut().profile.metadata_faults = [3_000, 10_000][self.rng.usize(..2)];
+            }
             self.turn();
-            let of = |world: &World| world.inner.borrow().operations_done.get(&SET_TAG).copied();
-            let ends: Vec<i32> = self.worlds.iter().filter_map(|world| of(world)).collect();
-            let committed = ends.contains(&CLONE_GROUP_OK);
-            let expected = if committed { CLONE_GROUP_OK } else { CLONE_GROUP_ERR_CANCELED };
-            assert!(ends.iter().all(|&end| end == expected), "not all groups report the same: {ends:?}");
-            if ends.len() == self.worlds.len() {
+            if self.is_over() {
+                // One that cannot write down what was decided is told after a repair, or after a power loss.
+                let unsure = self.worlds.iter().any(|world| is_prepared(world));
+                if unsure && self.rng.bool() {
+                    return self.power_loss(&asked);
+                }
+                let told = self.told();
+                self.mend(asked.id);
+                let committed = self.outcome(&asked);
+                assert!(told.is_none_or(|told| told == committed), "groups said otherwise (R77)");
                 assert!(!committed || !asked.aborted, "a set that was aborted is committed");
                 return self.ended(&asked, committed);
             }
         }
         false
+    }
+
+    /// Whether all groups are done. They report the same, but for those whose metadata fails.
+    fn is_over(&self) -> bool {
+        let of = |world: &World| world.inner.borrow().operations_done.get(&SET_TAG).copied();
+        let ends: Vec<Option<i32>> = self.worlds.iter().map(|world| of(world)).collect();
+        let committed = ends.contains(&Some(CLONE_GROUP_OK));
+        let expected = if committed { CLONE_GROUP_OK } else { CLONE_GROUP_ERR_CANCELED };
+        for (world, end) in self.worlds.iter().zip(&ends).filter_map(|(world, end)| Some((world, (*end)?))) {
+            let faults = world.inner.borrow().metadata_fault_seen;
+            let failed = faults && matches!(end, -5 | CLONE_GROUP_ERR_METADATA_FAILED);
+            assert!(end == expected || failed, "not all groups report the same: {ends:?} (R77)");
+            assert!(!failed || !committed || is_prepared(world), "a member forgets what was decided (R77)");
+        }
+        ends.iter().all(Option::is_some)
+    }
+
+    /// Metadata can be written again: everything that failed is written anew, and who is prepared is told.
+    fn mend(&mut self, id: u64) {
+        for world in &self.worlds {
+            world.inner.borrow_mut().profile.metadata_faults = 0;
+            prepared::ask_in_vain(world, &mut self.rng);
+            assert!(prepared::repair(world), "no power is lost here");
+        }
+        let commit = self.rule(id);
+        for world in self.worlds.iter().filter(|world| is_prepared(world)) {
+            self.counts.count("groups told by the controller", 1);
+            assert_eq!(prepared::resolve(world, commit, &mut self.rng), Resolved::Done);
+        }
+    }
+
+    /// The rule of clone_group_set_resolve().
+    fn rule(&self, id: u64) -> bool {
+        self.worlds.iter().all(|world| world.info().set_id == id)
+    }
+
+    /// Whether the set was committed: in all groups, or in none.
+    fn outcome(&self, asked: &Asked) -> bool {
+        let committed: Vec<bool> = match asked.kind {
+            Kind::Fracture => {
+                let state = |at: usize| self.worlds[at].clone_info(1).state;
+                (0..self.worlds.len()).map(|at| state(at) == CLONE_GROUP_CLONE_FRACTURED).collect()
+            }
+            Kind::Restore => {
+                self.generations().iter().zip(&asked.generations).map(|(now, before)| now != before).collect()
+            }
+        };
+        assert!(committed.iter().all(|&it| it == committed[0]), "half of a set was committed: {committed:?}");
+        committed[0]
+    }
+
+    /// What groups have said of the set, if any of them did.
+    fn told(&self) -> Option<bool> {
+        let end = |world: &Placed| world.inner.borrow().operations_done.get(&SET_TAG).copied();
+        let ends: Vec<i32> = self.worlds.iter().filter_map(end).collect();
+        let committed = ends.contains(&CLONE_GROUP_OK);
+        (committed || ends.contains(&CLONE_GROUP_ERR_CANCELED)).then_some(committed)
     }
 
     fn ask(&mut self, kind: Kind) -> Asked {
@@ -228,6 +256,7 @@ impl Sets {
             for world in &self.worlds {
                 let inner = &mut *world.inner.borrow_mut();
                 inner.operations_done.remove(&SET_TAG);
+                inner.metadata_fault_seen = false;
                 inner.note_fracture();
             }
             let (groups, lus) = (groups.as_ptr(), lus.as_ptr());
@@ -279,13 +308,13 @@ impl Sets {
     /// The Sources are the Clones of a committed restore with what was written since, or hold everything.
     fn check_sources(&mut self, asked: &Asked, committed: bool, cuts: std::ops::RangeInclusive<usize>) {
         self.rest();
-        let (sources, end) = (contents(&self.worlds, 0), self.log.writes.len());
+        let (sources, ends) = (contents(&self.worlds, 0), self.log.ends());
         if committed && asked.kind == Kind::Restore {
-            let explained = self.log.explains(&sources, &asked.clones, cuts, end..=end);
+            let explained = self.log.explains(&sources, &asked.clones, cuts, ends);
             assert!(explained, "the Sources do not fit together (R77)");
             assert_eq!(contents(&self.worlds, 1), asked.clones, "a Clone was modified");
         } else {
-            let explained = self.log.explains(&sources, &self.log.base, 0..=0, end..=end);
+            let explained = self.log.explains(&sources, &self.log.base, 0..=0, ends);
             assert!(explained, "a Source lacks a write");
         }
         self.worlds.iter().for_each(|world| world.check_lu_now(0));
@@ -305,26 +334,18 @@ impl Sets {
     /// On all arrays together; whether the set was committed.
     fn power_loss(&mut self, asked: &Asked) -> bool {
         self.follow();
-        let (acknowledged, submitted) = (self.log.acknowledged, self.log.writes.len());
+        let (submitted, ends) = (self.log.writes.len(), self.log.ends());
         self.log.open = None;
+        // An abort of which no word came yet may be too late for the power loss.
+        let told = self.told();
         self.lose_power();
         self.counts.count("power lost in a set", 1);
         while !self.resolve(asked.id) {
             self.lose_power();
             self.counts.count("power lost in a resolution", 1);
         }
-        let committed: Vec<bool> = match asked.kind {
-            Kind::Fracture => {
-                let state = |at: usize| self.worlds[at].clone_info(1).state;
-                (0..self.worlds.len()).map(|at| state(at) == CLONE_GROUP_CLONE_FRACTURED).collect()
-            }
-            Kind::Restore => {
-                self.generations().iter().zip(&asked.generations).map(|(now, before)| now != before).collect()
-            }
-        };
-        assert!(committed.iter().all(|&it| it == committed[0]), "half of a set was committed: {committed:?}");
-        let committed = committed[0];
-        assert!(!committed || !asked.aborted, "a set that was aborted is committed");
+        let committed = self.outcome(asked);
+        assert!(told.is_none_or(|told| told == committed), "groups had said otherwise (R77)");
         self.counts
             .count(if committed { "committed after a power loss" } else { "aborted after a power loss" }, 1);
         for world in &self.worlds {
@@ -335,7 +356,7 @@ impl Sets {
         let clones = contents(&self.worlds, 1);
         self.worlds.iter().for_each(|world| world.settle());
         let sources = contents(&self.worlds, 0);
-        let (cuts, ends) = (asked.acknowledged_before..=submitted, acknowledged..=submitted);
+        let cuts = asked.acknowledged_before..=submitted;
         match (asked.kind, committed) {
             (Kind::Fracture, true) => {
                 let fit = self.log.explains(&clones, &self.log.base, 0..=0, cuts);
@@ -358,39 +379,49 @@ impl Sets {
     /// Recovers all groups and follows the rule of clone_group_set_resolve(). `false`: power is lost again.
     fn resolve(&mut self, id: u64) -> bool {
         for world in &mut self.worlds {
+            world.inner.get_mut().profile.metadata_faults = 0;
             world.power_on();
             // SAFETY: a live group.
             let recovered = world.run_operation(|group, tag| unsafe { clone_group_recover(group, 0, tag) });
             assert_eq!(recovered, CLONE_GROUP_OK);
         }
-        let commit = self.worlds.iter().all(|world| world.info().set_id == id);
-        for world in &self.worlds {
-            if world.info().conditions & CLONE_GROUP_CONDITION_PREPARED == 0 {
-                continue;
-            }
+        let commit = self.rule(id);
+        for world in self.worlds.iter().filter(|world| is_prepared(world)) {
             if self.rng.usize(..4) == 0 {
                 let inner = &mut *world.inner.borrow_mut();
                 inner.power_fails_at = inner.steps + self.rng.u64(1..10);
             }
-            // SAFETY: a live group.
-            let resolved = world.run_operation(|group, tag| unsafe {
-                clone_group_set_resolve(group, u32::from(commit), tag)
-            });
-            if resolved == i32::MIN || world.power_is_off() {
+            if prepared::resolve(world, commit, &mut self.rng) == Resolved::PowerLost {
                 return false;
             }
             world.inner.borrow_mut().power_fails_at = u64::MAX;
-            assert_eq!(resolved, CLONE_GROUP_OK);
         }
         true
     }
+}
+
+/// Beside the Clone of the set, another one is fractured, synchronized again or on its way.
+fn others(world: &World, rng: &mut fastrand::Rng) {
+    let clones = world.inner.borrow().profile.clones;
+    if clones < 2 || rng.bool() {
+        return;
+    }
+    let lu = rng.usize(2..=clones);
+    let step = match world.clone_info(lu).state {
+        CLONE_GROUP_CLONE_ABSENT => Step::Add(lu as u32),
+        CLONE_GROUP_CLONE_SYNCHRONIZED if rng.bool() => Step::Remove(lu as u32),
+        CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu as u32),
+        _ => Step::Synchronize(lu as u32),
+    };
+    // Beside a restore it is refused.
+    let _ = step.run(world);
 }
 
 /// One array, whose Clone 1 mirrors the Source.
 fn array(seed: u64, rng: &mut fastrand::Rng) -> Placed {
     let (profile, habits) = swarm::of_a_set(rng);
     let quiet = Profile { immediate: 256, retry: 0, ..profile };
-    let mut world = World::with_habits(quiet, Habits { hangs: 0, ..habits }, seed);
+    let mut world = World::with_habits(quiet, Habits { hangs: 0, slow: 0, ..habits }, seed);
     world.power_on();
     // SAFETY: a live group.
     let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });

@@ -50,6 +50,8 @@ pub struct Swarm {
     /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
     pub operator: [u32; 5],
     pub beginning: Beginning,
+    /// LUs that declare zeroes after a discard, besides what the profile says.
+    pub zeroes: Vec<usize>,
     /// Of 256: blocks that are read right after a power loss. The others are left to hosts.
     pub read_after_loss: u32,
     /// I/Os completed in a turn, at most, and the budget of polls.
@@ -70,6 +72,7 @@ fn geometry(rng: &mut fastrand::Rng) -> (usize, usize) {
         // Two pages and more.
         0 => 1000,
         1..=9 => rng.usize(1..4),
+        10..=17 => rng.usize(32..200),
         _ => rng.usize(3..32),
     };
     let tail = if extent_blocks > 1 && rng.u32(..4) > 0 { rng.usize(..extent_blocks) } else { 0 };
@@ -85,7 +88,7 @@ fn profile(faults: bool, rng: &mut fastrand::Rng) -> Profile {
         clones: one(&[1, 1, 2, 2, 2, 3, 3, 4, 5, 8], rng),
         spare_clones: 0,
         copies: one(&[1, 1, 2, 3, 4, 8], rng),
-        copy_blocks: 1 << rng.u32(u32::from(skip_equal)..6),
+        copy_blocks: 1 << rng.u32(u32::from(skip_equal)..8),
         volatile: rng.bool(),
         host_durable: rng.bool(),
         redirect: rng.bool(),
@@ -108,8 +111,10 @@ fn habits(rng: &mut fastrand::Rng) -> Habits {
         page_writes_max: one(&[1, 2, 2, 4], rng),
         early: one(&[0, 0, 64, 256], rng),
         hangs: one(&[0, 0, 300, 2000], rng),
+        slow: one(&[0, 0, 64, 256], rng),
         reenters: one(&[0, 0, 8, 40], rng),
         overlaps: rng.usize(..3) == 0,
+        unstable: one(&[0, 0, 16, 128], rng),
         forgets: true,
     }
 }
@@ -124,10 +129,11 @@ fn hosts(rng: &mut fastrand::Rng) -> Hosts {
     let start = rng.u32(..60_000);
     Hosts {
         mix,
-        to_clones: one(&[0, 2, 5, 5, 10], rng),
+        to_clones: one(&[0, 1, 2, 5, 5, 10], rng),
         whole: one(&[0, 64, 128, 230], rng),
         hot: one(&[0, 0, 128, 240], rng),
         hot_at: (start, one(&[1, 2_000, 5_000], rng)),
+        chase: one(&[0, 0, 64, 200], rng),
         longest: one(&[1, 2, 4, 4, 8], rng),
         fua: one(&[0, 64, 64, 256], rng),
         open_max: one(&[1, 4, 12, 12, 24], rng),
@@ -157,7 +163,9 @@ impl Swarm {
                 ..profile
             };
         }
+        let differs = rng.usize(..4) == 0;
         Swarm {
+            zeroes: (0..=profile.clones).filter(|_| differs && rng.bool()).collect(),
             profile,
             habits: habits(rng),
             hosts: hosts(rng),
@@ -176,7 +184,7 @@ impl Swarm {
                 10,
                 one(&[0, 2, 6, 12], rng),
                 one(&[0, 1, 4], rng),
-                one(&[0, 1, 4], rng),
+                one(&[1, 4, 10, 30], rng),
                 one(&[0, 1, 3], rng),
             ],
             beginning,

@@ -8,6 +8,7 @@ use ::clone_group::ffi::types::*;
 
 use super::controller::{Choice, Held, fetch};
 use super::digest::{DONE, EVENT, SUBMITTED};
+use super::hosts::change_payload;
 use super::trace::{describe, trace};
 use super::{Inner, TAG_OPERATION, World};
 
@@ -48,10 +49,12 @@ pub(super) unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone
 
 fn submit(world: &World, io: clone_group_io) -> i32 {
     // The event that a restore is over may be on its way still.
-    let restoring = world.info().restoring_lu != 0;
+    let info = world.info();
+    let restoring = info.restoring_lu != 0;
     let clones = world.inner.borrow().profile.clones;
-    let states: Vec<u32> =
-        (0..=clones).map(|lu| if lu == 0 { 0 } else { world.clone_info(lu).state }).collect();
+    let infos: Vec<clone_group_clone_info> = (1..=clones).map(|lu| world.clone_info(lu)).collect();
+    let states: Vec<u32> = std::iter::once(0).chain(infos.iter().map(|info| info.state)).collect();
+    let verified = infos.iter().position(|info| info.conditions & CLONE_GROUP_CONDITION_VERIFYING != 0);
     let inner = &mut *world.inner.borrow_mut();
     inner.steps += 1;
     if inner.rng.u32(..256) < inner.profile.retry {
@@ -74,6 +77,8 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     }
     trace(|| format!("submit {}", describe(&io)));
     inner.check_submission(&io, restoring, &states);
+    inner.check_resolved(&io, info.conditions);
+    inner.compare_begins(&io, verified.map(|before| before + 1));
     if !inner.habits.forgets {
         inner.submissions.push((io.operation, io.lu, io.flags));
     }
@@ -87,6 +92,9 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         }
         _ => Vec::new(),
     };
+    if io.operation == CLONE_GROUP_IO_WRITE && io.flags & CLONE_GROUP_IO_HOST != 0 {
+        change_payload(&io, || inner.rng.bool());
+    }
     let bytes = if io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
         // SAFETY: the library's buffer of this length.
         unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), io.length_bytes as usize).to_vec() }
@@ -97,10 +105,21 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         if io.operation == CLONE_GROUP_IO_FLUSH { inner.devices[io.lu as usize].seal() } else { Vec::new() };
     let until = if inner.habits.hangs > 0 && inner.chance(inner.habits.hangs) {
         inner.turn + inner.rng.u64(100..1500)
+    } else if inner.habits.slow > 0 && !Inner::is_metadata(&io) && inner.rng.u32(..256) < inner.habits.slow {
+        inner.turn + inner.rng.u64(4..60)
     } else {
         0
     };
-    let held = Held { io, values, bytes, sealed, sealed_area: inner.area.seal(), until, end: choice };
+    let held = Held {
+        io,
+        values,
+        bytes,
+        sealed,
+        sealed_area: inner.area.seal(),
+        until,
+        poll: inner.polls,
+        end: choice,
+    };
     match choice {
         Choice::Now | Choice::Fail(_) | Choice::FailDone(_) if !off => {
             return inner.perform_choice(&held, choice);
@@ -147,6 +166,9 @@ pub(super) unsafe extern "C" fn event(context: *mut c_void, event: *const clone_
     caught((), || {
         world.catch_up();
         told(&mut world.inner.borrow_mut(), event);
+        if event.kind == CLONE_GROUP_EVENT_VERIFIED {
+            world.check_verified(event.lu as usize, event.status);
+        }
         world.reenter();
     });
 }

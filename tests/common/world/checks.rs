@@ -101,9 +101,6 @@ impl Inner {
         if host {
             self.check_gate();
         }
-        if !host && matches!(io.operation, CLONE_GROUP_IO_READ | CLONE_GROUP_IO_WRITE | CLONE_GROUP_IO_COPY) {
-            self.check_order(io.flags & CLONE_GROUP_IO_URGENT != 0);
-        }
         if !writes {
             return;
         }
@@ -153,16 +150,6 @@ impl Inner {
             op.legs.push(io.lu as usize);
             op.legs_needed.extend(needed);
         }
-    }
-
-    /// What a host waits for goes out before copies in the background that were ready before it (R69). Where an I/O is over
-    /// when its callback returns, or a host comes in between, more may become ready in a poll.
-    fn check_order(&mut self, urgent: bool) {
-        let at_once = self.profile.immediate > 0 || self.profile.retry > 0;
-        let between = self.habits.early > 0 || self.habits.reenters > 0 || self.choose.is_some();
-        let late = urgent && self.background_copy && !at_once && !between;
-        assert!(!late, "a copy on demand waits behind one in the background (R69)");
-        self.background_copy |= !urgent;
     }
 
     /// Copies in the background leave one copy slot to copies on demand (R69).

@@ -60,6 +60,8 @@ pub struct Held {
     pub(super) sealed_area: usize,
     /// It hangs until this turn.
     pub(super) until: u64,
+    /// The poll in which it was submitted.
+    pub(super) poll: u64,
     /// How it will end, if a test decided that.
     pub(super) end: Choice,
 }
@@ -204,15 +206,25 @@ impl Inner {
         self.held.iter().enumerate().filter(|(_, held)| is_ready(held)).nth(number).map(|(at, _)| at)
     }
 
+    /// A block that an engine of the library reads or writes just now.
+    pub fn any_at_work(&self, rng: &mut fastrand::Rng) -> Option<usize> {
+        let at_work = |io: &&clone_group_io| io.flags & CLONE_GROUP_IO_HOST == 0 && io.block_count > 0;
+        let ios: Vec<&clone_group_io> = self.held.iter().map(|held| &held.io).filter(at_work).collect();
+        let io = ios.get(rng.usize(..ios.len().max(1)))?;
+        Some((io.first_block + rng.u64(..io.block_count)) as usize)
+    }
+
     /// Nothing hangs any more.
     pub fn nothing_hangs(&mut self) {
         self.habits.hangs = 0;
+        self.habits.slow = 0;
         self.held.iter_mut().for_each(|held| held.until = 0);
     }
 
     /// Does what the I/O asks for; returns its status.
     pub(super) fn perform(&mut self, held: &Held) -> i32 {
         let status = self.perform_unnoted(held);
+        self.compare_ends(&held.io);
         self.note_io(OVER, &held.io, status);
         self.tally.faults += u64::from(status < 0);
         status
@@ -280,10 +292,22 @@ impl Inner {
                 store(io, &values);
             }
             CLONE_GROUP_IO_FLUSH => self.devices[lu].flush(&held.sealed),
-            CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) && self.rng.bool() => {}
+            CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) => self.discard(held),
             _ => self.devices[lu].write(first, &held.values, fua),
         }
         CLONE_GROUP_OK
+    }
+
+    /// An LU that declares nothing keeps what is discarded, or zeroes it, or some of it, as it likes (R65).
+    fn discard(&mut self, held: &Held) {
+        let zeroed = [0, 128, 256][self.rng.usize(..3)];
+        let (lu, first) = (held.io.lu as usize, held.io.first_block as usize);
+        let fua = held.io.flags & CLONE_GROUP_IO_FUA != 0;
+        for (number, &zero) in held.values.iter().enumerate() {
+            if self.rng.u32(..256) < zeroed {
+                self.devices[lu].write(first + number, &[zero], fua);
+            }
+        }
     }
 
     /// A failed write leaves the old or the new in each block; a failed flush may have dropped what it should have

@@ -123,9 +123,10 @@ impl Inner {
             gate_closed_by: None,
             boundary: None,
             written_at_once: self.written_at_once,
-            background_copy: false,
+            polls: 0,
             hung: None,
             bad_unit: self.bad_unit,
+            comparisons: Comparisons::default(),
         }
     }
 
@@ -169,6 +170,7 @@ impl Held {
             bytes: self.bytes.clone(),
             sealed: Vec::new(),
             sealed_area: self.sealed_area,
+            poll: 0,
             until: 0,
             end: self.end,
         }

@@ -43,13 +43,13 @@ impl World {
     }
 
     pub fn poll(&self, budget: u32) -> i32 {
-        self.inner.borrow_mut().background_copy = false;
+        self.inner.borrow_mut().polls += 1;
         // SAFETY: a live group.
         no_violation(unsafe { clone_group_cod_poll(self.group(), budget) })
     }
 
     pub fn step(&self, budget: u32) -> i32 {
-        self.inner.borrow_mut().background_copy = false;
+        self.inner.borrow_mut().polls += 1;
         // SAFETY: a live group.
         no_violation(unsafe { clone_group_sync_step(self.group(), budget) })
     }

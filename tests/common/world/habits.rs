@@ -12,10 +12,14 @@ pub struct Habits {
     pub early: u32,
     /// Of 65536: I/Os that hang for a long time.
     pub hangs: u32,
+    /// Of 256: I/Os of LUs that take their time.
+    pub slow: u32,
     /// Of 256: callbacks in which a host sends a request.
     pub reenters: u32,
     /// Hosts write what they are writing already.
     pub overlaps: bool,
+    /// Of 256: host writes whose payload changes until they are done.
+    pub unstable: u32,
     /// I/Os are not kept for the test to look at.
     pub forgets: bool,
 }
@@ -27,8 +31,10 @@ impl Default for Habits {
             page_writes_max: 2,
             early: 0,
             hangs: 0,
+            slow: 0,
             reenters: 0,
             overlaps: false,
+            unstable: 0,
             forgets: false,
         }
     }

@@ -51,6 +51,17 @@ impl HostOp {
         self.lu == lu && self.operation == CLONE_GROUP_IO_WRITE && self.legs.is_empty()
     }
 
+    /// Everything that it may write to the block: a payload that is not stable has another value, too (R51).
+    pub(super) fn values_at(&self, block: usize) -> impl Iterator<Item = u64> {
+        let value = self.value_at(block);
+        std::iter::once(value).chain((value & UNSTABLE != 0).then_some(value ^ CHANGED))
+    }
+
+    /// Everything that it may write, block by block.
+    pub(super) fn each_value(&self, mut act: impl FnMut(usize, u64)) {
+        self.blocks().for_each(|block| self.values_at(block).for_each(|value| act(block, value)));
+    }
+
     fn blocks(&self) -> std::ops::Range<usize> {
         self.first..self.first + self.count
     }
@@ -61,11 +72,28 @@ fn value_at(value: u64, block: usize) -> u64 {
     if value == 0 { 0 } else { value | block as u64 }
 }
 
-/// Later writes that may be over before one.
+/// Later writes that may be over before one, besides those in the time of exclusive copies (R46).
 const OVERTAKEN_MAX: usize = 100;
 
 /// Values of writes are as far apart.
 const VALUE_STEP: u64 = 1 << 20;
+
+/// In the values of writes whose host changes the payload, and in those that it changes them to.
+const UNSTABLE: u64 = 1 << 62;
+const CHANGED: u64 = 1 << 63;
+
+/// The host changes a payload that it did not promise to keep, block by block.
+pub(super) fn change_payload(io: &clone_group_io, mut changes: impl FnMut() -> bool) {
+    for number in 0..io.block_count as usize {
+        // SAFETY: the payload of a host write has a number for each block, and lives until the request is done.
+        unsafe {
+            let value = io.payload.cast::<u64>().add(number);
+            if *value & UNSTABLE != 0 && changes() {
+                *value ^= CHANGED;
+            }
+        }
+    }
+}
 
 impl World {
     /// Submits a host request. Returns its status if it is over or refused.
@@ -77,6 +105,18 @@ impl World {
         count: usize,
         fua: bool,
     ) -> (u64, Option<i32>) {
+        self.host_with(operation, lu, first, count, if fua { CLONE_GROUP_HOST_FUA } else { 0 })
+    }
+
+    /// The same with flags.
+    pub fn host_with(
+        &self,
+        operation: u32,
+        lu: usize,
+        first: usize,
+        count: usize,
+        flags: u32,
+    ) -> (u64, Option<i32>) {
         let tag = self.tag();
         self.catch_up();
         let (payload, value) = {
@@ -84,9 +124,10 @@ impl World {
             inner.next_value += VALUE_STEP;
             inner.tally.host_ios += 1;
             let started = inner.history.tick();
-            let words = [tag, u64::from(operation), lu as u64, first as u64, count as u64, u64::from(fua)];
+            let words = [tag, u64::from(operation), lu as u64, first as u64, count as u64, u64::from(flags)];
             inner.note(HOST, words);
             let value = match operation {
+                CLONE_GROUP_IO_WRITE if flags & CLONE_GROUP_HOST_UNSTABLE != 0 => inner.next_value | UNSTABLE,
                 CLONE_GROUP_IO_WRITE => inner.next_value,
                 _ => 0,
             };
@@ -95,7 +136,7 @@ impl World {
                 lu,
                 first,
                 count,
-                fua,
+                fua: flags & CLONE_GROUP_HOST_FUA != 0,
                 payload: (first..first + count).map(|block| value_at(value, block)).collect(),
                 value,
                 readable: Vec::new(),
@@ -113,11 +154,11 @@ impl World {
                     op.readable = blocks[first..first + count].iter().map(Block::readable).collect();
                 }
                 CLONE_GROUP_IO_FLUSH => op.sealed = blocks.iter().map(Block::seal).collect(),
-                _ => op.blocks().for_each(|block| blocks[block].begin(op.value_at(block))),
+                _ => op.each_value(|block, value| blocks[block].begin(value)),
             }
-            if operation != CLONE_GROUP_IO_READ && operation != CLONE_GROUP_IO_FLUSH {
+            if op.changes_blocks() {
                 if lu == 0 {
-                    op.blocks().for_each(|block| inner.fracture_values[block].push(op.value_at(block)));
+                    op.each_value(|block, value| inner.fracture_values[block].push(value));
                 }
                 for read in inner
                     .hosts
@@ -125,7 +166,7 @@ impl World {
                     .filter(|read| read.operation == CLONE_GROUP_IO_READ && read.lu == lu)
                 {
                     for block in first.max(read.first)..(first + count).min(read.first + read.count) {
-                        read.readable[block - read.first].push(value_at(value, block));
+                        read.readable[block - read.first].extend(op.values_at(block));
                     }
                 }
             }
@@ -140,7 +181,6 @@ impl World {
                 first + count
             )
         });
-        let flags = if fua { CLONE_GROUP_HOST_FUA } else { 0 };
         let (group, lu32, first64, count64) = (self.group(), lu as u32, first as u64, count as u64);
         // SAFETY: a live group; the payload lives in `hosts` until the request is done.
         let status = unsafe {
@@ -221,12 +261,11 @@ impl Inner {
         let left_out = op.legs_needed.iter().find(|lu| !self.fault_seen && !op.legs.contains(lu));
         assert_eq!(left_out, None, "a write left a Clone out to which its extents were being copied (R49)");
         let hangs = self.habits.hangs > 0 || self.hung.is_some();
+        let pieces = self.profile.extent_blocks.div_ceil(self.profile.copy_blocks as usize);
+        let most = OVERTAKEN_MAX + 40 * pieces * self.profile.clones;
         for (_, older) in self.hosts.range_mut(..tag).filter(|(_, older)| older.waits_to_write(op.lu)) {
             older.overtaken += 1;
-            assert!(
-                hangs || older.overtaken < OVERTAKEN_MAX,
-                "a write is overtaken again and again (I7, R78)"
-            );
+            assert!(hangs || older.overtaken < most, "a write is overtaken again and again (I7, R78)");
         }
     }
 
@@ -237,11 +276,13 @@ impl Inner {
 
     /// A write becomes part of the history of each of its blocks.
     pub(super) fn record_write(&mut self, op: &HostOp, end: u64, certain: bool) {
-        for block in op.blocks() {
-            let (value, model) = (op.value_at(block), &self.models[op.lu][block]);
+        op.each_value(|block, value| {
+            // Of two values nobody knows which one was written.
+            let certain = certain && value & UNSTABLE == 0;
+            let model = &self.models[op.lu][block];
             let done = Op { certain, ..Op::write(value, op.started, end) };
             self.history.record(op.lu, block, done, || model.settled());
-        }
+        });
     }
 
     /// The histories of the LU end here. Writes that are under way may have happened already.
@@ -261,6 +302,11 @@ impl Inner {
         }
     }
 
+    /// A discard that nobody can rely on (R65).
+    fn is_hint(&self, op: &HostOp) -> bool {
+        op.operation == CLONE_GROUP_IO_DISCARD && !self.reads_zeroes(op.lu)
+    }
+
     fn record(&mut self, op: &HostOp, status: i32) {
         let end = self.history.tick();
         // A loss came between: the new history knows what it left, and this one may be part of it, or not.
@@ -275,8 +321,8 @@ impl Inner {
             }
             CLONE_GROUP_IO_READ => {}
             _ if is_refusal(status) => {}
-            operation => {
-                let certain = whole && status == CLONE_GROUP_OK && operation != CLONE_GROUP_IO_DISCARD;
+            _ => {
+                let certain = whole && status == CLONE_GROUP_OK && !self.is_hint(op);
                 self.record_write(op, end, certain);
             }
         }
@@ -308,6 +354,7 @@ impl Inner {
             self.check_way(tag, &op);
         }
         let durable = op.fua || self.profile.host_durable || !self.profile.volatile;
+        let hint = self.is_hint(&op);
         let models = &mut self.models[op.lu];
         match op.operation {
             CLONE_GROUP_IO_READ if status == CLONE_GROUP_OK => self.check_read(&op),
@@ -320,13 +367,13 @@ impl Inner {
                 }
             }
             CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
-            _ if is_refusal(status) => op.blocks().for_each(|at| models[at].refuse(op.value_at(at))),
-            CLONE_GROUP_IO_DISCARD => op.blocks().for_each(|at| models[at].fail(0)),
+            _ if is_refusal(status) => op.each_value(|at, value| models[at].refuse(value)),
+            _ if hint => op.each_value(|at, value| models[at].fail(value)),
             _ if status == CLONE_GROUP_OK => {
-                op.blocks().for_each(|at| models[at].acknowledge(op.value_at(at), durable));
+                op.each_value(|at, value| models[at].acknowledge(value, durable));
             }
             _ => {
-                op.blocks().for_each(|at| models[at].fail(op.value_at(at)));
+                op.each_value(|at, value| models[at].fail(value));
                 assert!(self.excused(status), "a write failed with {status}");
             }
         }

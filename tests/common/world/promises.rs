@@ -281,8 +281,10 @@ impl Inner {
     fn check_end_of_restore(&self, from: usize) {
         for held in &self.held {
             let host = held.io.flags & CLONE_GROUP_IO_HOST != 0;
+            // A host write that comes at the very end is not held: its page goes out in the same poll.
+            let earlier = held.poll < self.polls && self.profile.retry == 0;
             assert!(
-                !self.sets_bits(held),
+                !earlier || !self.sets_bits(held),
                 "a restore ends beside a map page with bits that somebody needs (R36)"
             );
             let copy = self.is_copy(held.io.operation, host) && held.io.lu == 0;

@@ -127,10 +127,7 @@ impl Inner {
                     }
                 }
                 CLONE_GROUP_IO_FLUSH => op.sealed = models[0].iter().map(Block::seal).collect(),
-                _ => models[0][blocks]
-                    .iter_mut()
-                    .zip(op.first..)
-                    .for_each(|(block, at)| block.begin(op.value_at(at))),
+                _ => op.each_value(|at, value| models[0][at].begin(value)),
             }
         }
         self.restoring = (self.reversing != lu).then_some((lu, content, generation));
