@@ -104,11 +104,8 @@ impl Group<'_> {
             }
             Change::SyncedBelow(clone, synced_below) if clone == lu => CloneRecord { synced_below, ..now },
             Change::Synchronized(clone) if clone == lu => {
-                // Hosts are not held: a leg may fail, or a payload turn out unstable, while the superblock is
-                // written. What is so then counts.
-                let equal = !kept!(R54Leg)
-                    || now.state == CloneState::Synchronizing && self.clone(lu).delta.is_empty();
-                let state = if equal { CloneState::Synchronized } else { now.state };
+                let may = now.state == CloneState::Synchronizing || !kept!(R54Leg);
+                let state = if may { CloneState::Synchronized } else { now.state };
                 CloneRecord { state, full: false, synced_below: 0, ..now }
             }
             Change::Fracture(clone) if clone == lu => {
@@ -190,7 +187,12 @@ impl Group<'_> {
         self.note_resolution(change);
         self.record = self.group_after(change);
         for lu in 1..self.config.lus() {
-            let after = self.clone_after(change, lu);
+            let mut after = self.clone_after(change, lu);
+            if change == Change::Synchronized(lu) && !self.clone(lu).delta.is_empty() && kept!(R54Leg) {
+                // Hosts are not held: a leg failed, or a payload turned out unstable, while the superblock was written.
+                // What is so now counts; Recovery learns it from the intents (R58).
+                after.state = self.clone(lu).state();
+            }
             let changed = after.state != self.clone(lu).state();
             let cut_short = self.clone(lu).state().is_mirrored() && after.state == CloneState::OutOfSync;
             self.clone_mut(lu).record = after;

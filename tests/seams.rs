@@ -233,3 +233,30 @@ fn the_end_of_a_synchronization_that_hangs_gives_way() {
         }
     }
 }
+
+/// R31, R54: while the superblock that says Synchronized is written, a payload turns out unstable, and the extent is copied again.
+/// Both slots say what is so in the end.
+#[test]
+fn a_clone_that_is_synchronized_is_so_in_both_slots() {
+    let world = synchronizing(Profile { clones: 1, ..Profile::QUIET }, &[1]);
+    world.choose(|io| if is_superblock(io) { Choice::Hold } else { Choice::Now });
+    world.step_still();
+    assert_eq!(world.holds(is_superblock), 1, "the test lost its moment");
+    let mut payload = [7_u64; 2];
+    let flags = CLONE_GROUP_HOST_UNSTABLE;
+    // SAFETY: a live group; the payload outlives the request.
+    let status =
+        unsafe { clone_group_host_write(world.group(), 0, 9, 2, payload.as_mut_ptr().cast(), flags, 5) };
+    assert!(status >= CLONE_GROUP_OK);
+    world.poll_still();
+    assert_eq!(world.delta(1), [2], "the extent is not copied yet");
+    world.complete_chosen(Choice::Now, |_| true);
+    // The second slot is under way, and the extent is copied meanwhile.
+    world.step_still();
+    assert_eq!((world.holds(is_superblock), world.delta(1).len()), (1, 0));
+    world.choose_nothing();
+    world.complete_chosen(Choice::Now, |_| true);
+    world.settle();
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_SYNCHRONIZED);
+    world.check_superblock_at_rest();
+}
