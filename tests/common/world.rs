@@ -31,6 +31,7 @@ mod hosts;
 mod placed;
 mod power;
 mod profile;
+mod rot;
 mod trace;
 mod unresolved;
 mod view;
