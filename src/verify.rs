@@ -29,6 +29,7 @@ use crate::clone::CloneState;
 use crate::cod_scoreboard::{Copy, CopyEngine, CopyStage, NO_LU, RUN_EXTENTS_MAX, run_bits};
 use crate::error::{self, Error};
 use crate::event::{Event, EventKind};
+use crate::extent_map::ExtentMap;
 use crate::geometry::{BlockRange, Extent, ExtentRange, count32};
 use crate::group::{Group, GroupState, SOURCE};
 use crate::knock_out::kept;
@@ -278,12 +279,17 @@ impl Group<'_> {
 
     /// Whether the maps say that Source and Clone are equal there.
     fn is_comparable(&self, extent: Extent) -> bool {
-        let restored = |delta: &crate::extent_map::ExtentMap<'_>| {
-            delta.get(extent) || self.protected_restore.bits.get(extent)
-        };
+        let restored = |delta: &ExtentMap<'_>| delta.get(extent) || self.protected_restore.bits.get(extent);
         extent.0 < self.geometry().extents()
             && !self.clone(self.verify.lu).delta.bits.get(extent)
+            && !self.intents_to_inherit().is_some_and(|intents| intents.get(extent))
             && !self.restoring_delta().filter(|_| kept!(R44Verify)).is_some_and(restored)
+    }
+
+    /// The intents, while the Clone is yet to take them over: wherever one is, it may differ (N10).
+    fn intents_to_inherit(&self) -> Option<&ExtentMap<'_>> {
+        let inherits = self.clone(self.verify.lu).delta.inherits_intent;
+        inherits.then_some(&self.persistent.bits)
     }
 
     /// The next extent to compare; the cursor stands on it. `None` if there is none, or if it is for the next poll to go
@@ -296,10 +302,12 @@ impl Group<'_> {
                 return None;
             }
             let slice = Extent(from.0.saturating_add(SLICE_EXTENTS).min(end));
-            let clear_in = |map: &crate::extent_map::ExtentMap<'_>, from| {
-                map.next_clear_in(ExtentRange::new(from, slice)).unwrap_or(slice)
-            };
+            let clear_in =
+                |map: &ExtentMap<'_>, from| map.next_clear_in(ExtentRange::new(from, slice)).unwrap_or(slice);
             let mut at = clear_in(&self.clone(self.verify.lu).delta.bits, from);
+            if let Some(intents) = self.intents_to_inherit() {
+                at = clear_in(intents, at);
+            }
             if let Some(delta) = self.restoring_delta() {
                 at = clear_in(delta, at);
                 at = clear_in(&self.protected_restore.bits, at);

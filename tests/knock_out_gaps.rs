@@ -438,6 +438,40 @@ fn n14_a_copy_between_the_reads_of_verify_is_no_mismatch() {
     assert_eq!(world.content(0), world.content(1));
 }
 
+/// N10: hosts write an extent in a Reverse Synchronization, and Verify has read it from the Source. The Clone
+/// loses it with a flush that fails, and Verify reads it there before the intents are taken over into the Delta Map.
+/// Found by `simulation.rs`.
+#[test]
+fn n10_intents_that_are_yet_to_be_taken_over_are_no_mismatch() {
+    let world = reversing(Profile { copies: 4, copy_blocks: 8, ..VOLATILE }, 1, &[1]);
+    world.write(at(5), 4);
+    world.finish_hosts();
+    // The copy of extent 1 is refused again and again: every poll has something to offer first.
+    let refused = |io: &clone_group_io| is_copy_read(io) && io.first_block == at(1) as u64;
+    let compared = |io: &clone_group_io| is_copy_read(io) && io.lu == 1 && io.first_block == at(5) as u64;
+    let flushed = |io: &clone_group_io| is_flush(io) && io.lu == 1;
+    world.choose(move |io| match () {
+        () if refused(io) => Choice::Retry,
+        () if compared(io) || flushed(io) => Choice::Hold,
+        () => Choice::Now,
+    });
+    verify(&world);
+    world.host(CLONE_GROUP_IO_FLUSH, 0, 0, 1, false);
+    world.step_still();
+    assert_eq!((world.holds(compared), world.holds(flushed)), (1, 1));
+    // Both ends are told in one poll.
+    world.choose(move |io| if refused(io) { Choice::Retry } else { Choice::Now });
+    world.complete_chosen(Choice::FailDone(STATUS), flushed);
+    world.complete_chosen(Choice::Now, compared);
+    world.step_still();
+    assert_eq!(world.delta(1), [1, 5], "what the Clone lost is not to be copied");
+    assert_eq!(world.events_of(CLONE_GROUP_EVENT_MISMATCH, 1), [] as [u64; 0], "a false mismatch");
+    world.let_go();
+    world.does(Ask::Resume);
+    world.settle();
+    assert_eq!(world.content(0), world.content(1));
+}
+
 /// N10, R38: a flush of the Source failed before, so a cancel of a Reverse Synchronization does not ask for another one:
 /// what hosts wrote since then may be lost from the Source, and counts as different.
 #[test]

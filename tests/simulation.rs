@@ -16,6 +16,8 @@ mod log;
 mod operator;
 #[path = "simulation/prepared.rs"]
 mod prepared;
+#[path = "simulation/rot.rs"]
+mod rot;
 #[path = "simulation/sets.rs"]
 mod sets;
 #[path = "simulation/swarm.rs"]

@@ -132,11 +132,6 @@ fn is_compared(state: State, extent: usize) -> bool {
     }
 }
 
-/// Somebody changes a block behind the library's back.
-fn plant(world: &World, lu: usize, block: usize) {
-    world.inner.borrow_mut().devices[lu].now[block] ^= 1 << 59;
-}
-
 /// How often an event came for Clone 1, and its last status.
 fn events(world: &World, kind: u32) -> (usize, Option<i32>) {
     let inner = world.inner.borrow();
@@ -173,7 +168,7 @@ fn planted_blocks_are_found_exactly() {
         for copy_blocks in [2, 4, 8, 16, 32] {
             for block in 0..38 {
                 let world = array_in(state, Profile { copy_blocks, ..PROFILE });
-                plant(&world, block % 2, block);
+                world.rot(block % 2, block);
                 run(&world, VERIFY);
                 assert_eq!(verified(&world), CLONE_GROUP_OK, "{state:?}");
                 let extent = block / 4;
@@ -192,7 +187,7 @@ fn many_mismatches_are_counted() {
     let profile = Profile { blocks: 400, immediate: 100, ..PROFILE };
     let world = array_in(Synchronized, profile);
     for extent in 5..95 {
-        plant(&world, 1, extent * 4 + 2);
+        world.rot(1, extent * 4 + 2);
     }
     run(&world, VERIFY);
     assert_eq!(verified(&world), CLONE_GROUP_OK);
@@ -219,7 +214,7 @@ fn marked_extents_are_repaired() {
         let mut world = array_in(state, PROFILE);
         let planted = [9, 22, 37];
         for block in planted {
-            plant_for_ever(&world, 1, block);
+            world.rot(1, block);
         }
         run(&world, MARK);
         while events(&world, CLONE_GROUP_EVENT_VERIFIED).0 == 0 {
@@ -248,18 +243,11 @@ fn marked_extents_are_repaired() {
     }
 }
 
-/// As `plant`, and a power loss does not undo it.
-fn plant_for_ever(world: &World, lu: usize, block: usize) {
-    let device = &mut world.inner.borrow_mut().devices[lu];
-    let value = device.now[block] ^ 1 << 59;
-    device.write(block, &[value], true);
-}
-
 /// A marked extent of a mirrored Clone that power takes away before its copy is copied after Recovery.
 #[test]
 fn marks_of_a_mirrored_clone_are_durable() {
     let mut world = array_in(Synchronized, PROFILE);
-    plant_for_ever(&world, 1, 9);
+    world.rot(1, 9);
     run(&world, MARK);
     while events(&world, CLONE_GROUP_EVENT_MISMATCH).0 == 0 {
         world.step(1);
@@ -285,7 +273,7 @@ fn marks_of_a_mirrored_clone_are_durable() {
 #[test]
 fn a_restore_is_only_reported_on() {
     let world = array_in(Restoring, PROFILE);
-    plant(&world, 1, 22);
+    world.rot(1, 22);
     run(&world, MARK);
     assert_eq!(verified(&world), CLONE_GROUP_OK);
     assert_eq!(mismatches(&world), (1, vec![5]));
@@ -301,8 +289,8 @@ fn read_errors_are_reported() {
             let world = array_in(Synchronized, Profile { copy_blocks, ..PROFILE });
             world.inner.borrow_mut().bad_blocks = Some((lu, 13));
             world.inner.borrow_mut().fault_seen = true;
-            plant(&world, 1, 9);
-            plant(&world, 1, 30);
+            world.rot(1, 9);
+            world.rot(1, 30);
             run(&world, VERIFY);
             assert_eq!(verified(&world), CLONE_GROUP_ERR_IO);
             assert_eq!(world.clone_info(1).verify_extents_failed, 1);
@@ -408,7 +396,7 @@ fn it_does_not_delay_the_end_of_copies() {
 #[test]
 fn a_hot_extent_ends() {
     let world = array_in(Synchronized, Profile { immediate: 0, ..PROFILE });
-    plant(&world, 1, 22);
+    world.rot(1, 22);
     run(&world, VERIFY);
     let mut turns = 0;
     while events(&world, CLONE_GROUP_EVENT_VERIFIED).0 == 0 {

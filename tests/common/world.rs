@@ -32,6 +32,7 @@ mod placed;
 mod power;
 mod profile;
 mod promises;
+mod rot;
 mod trace;
 mod unresolved;
 mod view;
@@ -133,6 +134,8 @@ pub struct Inner {
     pub boundary: Option<Watcher>,
     /// Extents that hosts were writing at one time, at most.
     written_at_once: u64,
+    /// Blocks that decayed: LU, block.
+    rotten: Vec<(usize, usize)>,
     /// Polls that there were.
     polls: u64,
     /// What the controller does not complete.
@@ -228,6 +231,7 @@ impl World {
             gate_closed_by: None,
             boundary: None,
             written_at_once: 0,
+            rotten: Vec::new(),
             polls: 0,
             hung: None,
             bad_unit: None,

@@ -7,6 +7,7 @@ use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
 use super::operator::{self, Step};
+use super::rot::Rot;
 use super::swarm::{Beginning, Swarm, TURNS, Turn};
 use crate::common::draw::{Hosts, Request, is_invalid, weighted};
 use crate::common::seeds::Summary;
@@ -325,6 +326,7 @@ impl Life {
             assert_eq!(Step::Accept.run(&self.world), CLONE_GROUP_OK);
         }
         self.check_end();
+        self.rot();
         // SAFETY: a live group.
         let close = |group, tag| unsafe { clone_group_close(group, tag) };
         assert_eq!(self.world.run_operation(close), CLONE_GROUP_OK);
@@ -332,6 +334,18 @@ impl Life {
         self.recover();
         self.world.settle();
         self.world.check_lu_now(0);
+    }
+
+    /// A Clone decays silently in the end, and power may be lost when Verify has found that.
+    fn rot(&mut self) {
+        let Some(rot) = Rot::strike(&self.world, &mut self.rng) else { return };
+        self.counts.count("Clones rotten", 1);
+        rot.find(&self.world);
+        if self.rng.usize(..4) > 0 {
+            self.lose_power();
+            self.recover();
+        }
+        rot.mend(&self.world);
     }
 
     pub(super) fn has(&self, condition: u32) -> bool {
@@ -383,8 +397,11 @@ impl Life {
             self.repair();
         }
         let extents = self.swarm.profile.blocks.div_ceil(self.swarm.profile.extent_blocks);
-        let pieces = self.swarm.profile.extent_blocks.div_ceil(self.swarm.profile.copy_blocks as usize);
-        let bound = 600 + extents * (20 + 10 * pieces) * self.swarm.profile.clones;
+        // Who compares first has half a buffer for each of the two.
+        let piece = self.swarm.profile.copy_blocks as usize >> usize::from(self.swarm.profile.skip_equal);
+        let pieces = self.swarm.profile.extent_blocks.div_ceil(piece);
+        // Hosts that chase copies let each of them collide until it is exclusive.
+        let bound = 600 + extents * (20 + 25 * pieces) * self.swarm.profile.clones;
         // A write may have to wait for an exclusive copy of its extents to every Clone, piece by piece.
         let oldest = 800 + 40 * pieces * self.swarm.profile.clones;
         let mut ages: BTreeMap<u64, usize> = BTreeMap::new();

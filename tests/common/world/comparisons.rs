@@ -78,20 +78,23 @@ fn is_engine_read(io: &clone_group_io) -> bool {
 impl World {
     /// A Verify is over: it counted what it could judge, and of a point in time all that its Delta Map does not have.
     pub(super) fn check_verified(&self, clone: usize, status: i32) {
-        let total = self.statistics().verified_extents;
+        let statistics = self.statistics();
+        // One that differs need not be read to its end.
+        let total = statistics.verified_extents - statistics.mismatched_extents;
         let whole = status == CLONE_GROUP_OK && self.clone_info(clone).state == CLONE_GROUP_CLONE_FRACTURED;
         let delta = if whole { self.map(CLONE_GROUP_MAP_DELTA, clone) } else { Vec::new() };
+        let left = delta.iter().filter(|&&differs| !differs).count() as u64;
+        let different = self.clone_info(clone).mismatched_extents;
         let comparisons = &mut self.inner.borrow_mut().comparisons;
-        let verified = total - comparisons.counted;
+        let equal = total - comparisons.counted;
         let undisturbed = comparisons.undisturbed.len() as u64;
         assert!(
-            verified <= undisturbed,
-            "Verify of LU {clone} judged {verified} extents, and read {undisturbed} that nobody wrote meanwhile (R44)"
+            equal <= undisturbed,
+            "Verify of LU {clone} judged {equal} extents, and read {undisturbed} that nobody wrote meanwhile (R44)"
         );
-        let equal = delta.iter().filter(|&&differs| !differs).count() as u64;
         assert!(
-            verified >= equal,
-            "Verify of LU {clone} judged {verified} extents, and {equal} are not in the Delta Map"
+            equal + different >= left,
+            "Verify of LU {clone} judged {equal} extents, and {left} are not in the Delta Map"
         );
         *comparisons = Comparisons { counted: total, ..Comparisons::default() };
     }

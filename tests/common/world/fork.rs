@@ -123,6 +123,7 @@ impl Inner {
             gate_closed_by: None,
             boundary: None,
             written_at_once: self.written_at_once,
+            rotten: self.rotten.clone(),
             polls: 0,
             hung: None,
             bad_unit: self.bad_unit,

@@ -8,11 +8,14 @@ use super::controller::Held;
 use super::{Inner, World};
 
 /// What each block of an LU holds after a power loss now, if that is one value only.
-struct AfterLoss(Vec<Option<u64>>);
+struct AfterLoss {
+    lu: usize,
+    blocks: Vec<Option<u64>>,
+}
 
 impl AfterLoss {
     fn is_certain(&self) -> bool {
-        self.0.iter().all(Option::is_some)
+        self.blocks.iter().all(Option::is_some)
     }
 }
 
@@ -167,13 +170,18 @@ impl Inner {
             let first = held.io.first_block as usize;
             held.values.iter().enumerate().for_each(|(number, &value)| may_land(first + number, value));
         }
-        AfterLoss(blocks)
+        AfterLoss { lu, blocks }
     }
 
     fn may_differ(&self, extent: usize, source: &AfterLoss, clone: &AfterLoss) -> bool {
         let start = extent * self.profile.extent_blocks;
         let end = (start + self.profile.extent_blocks).min(self.profile.blocks);
-        (start..end).any(|block| source.0[block].is_none() || source.0[block] != clone.0[block])
+        // Of what decays in silence only Verify can know.
+        let rotten = |block| [source.lu, clone.lu].iter().any(|&lu| self.rotten.contains(&(lu, block)));
+        (start..end).any(|block| {
+            let (source, clone) = (source.blocks[block], clone.blocks[block]);
+            (source.is_none() || source != clone) && !rotten(block)
+        })
     }
 
     /// A bit of the Persistent Delta Map is cleared only where Source and Clone are equal, whatever a power loss leaves of
