@@ -116,6 +116,11 @@ impl<'a> MetadataWriter<'a> {
         }
     }
 
+    /// Whether a superblock with this change is being written.
+    pub fn is_committing(&self, change: Change) -> bool {
+        self.commit != CommitStage::Idle && self.change == change
+    }
+
     /// Takes the result of a commit that is over.
     pub fn take_commit(&mut self) -> Option<i32> {
         let CommitStage::Over(status) = self.commit else {

@@ -2,6 +2,7 @@
 //! Mirroring: a host write to the Source goes to every Clone that is synchronized or being synchronized, too. A leg that
 //! fails never fails the host; the Clone is OutOfSync from then on, and its Delta Map has what it may lack (R52).
 
+use crate::change::Change;
 use crate::clone::CloneState;
 use crate::event::{Event, EventKind};
 use crate::geometry::ExtentRange;
@@ -59,6 +60,8 @@ impl Group<'_> {
             self.record_due = true;
             self.raise_state(lu);
         }
+        // What is being written may say Synchronizing, and the extents be copied again before that is durable (R31).
+        self.record_due |= self.writer.is_committing(Change::Synchronized(lu));
     }
 
     /// A mirrored Clone failed: its writes are only noted from now on (R52).
