@@ -26,7 +26,7 @@ impl Format {
         Format { superblock_bytes, page_bytes, page_extents, pages: extents.div_ceil(page_extents), deltas }
     }
 
-    fn region_bytes(&self) -> usize {
+    pub(super) fn region_bytes(&self) -> usize {
         self.superblock_bytes + self.pages * self.page_bytes
     }
 
@@ -39,9 +39,9 @@ impl Format {
         (0..self.pages).flat_map(|page| [one(0, page), one(1, page)]).collect()
     }
 
-    /// The newest valid copy of the page.
-    fn page<'a>(&self, area: &'a [u8], page: usize) -> Option<&'a [u8]> {
-        let copy = |slot: usize| {
+    /// Both copies of the page, where they are valid.
+    pub fn copies<'a>(&self, area: &'a [u8], page: usize) -> [Option<&'a [u8]>; 2] {
+        [0, 1].map(|slot| {
             let at = slot * self.region_bytes() + self.superblock_bytes + page * self.page_bytes;
             let image = &area[at..at + self.page_bytes];
             let crc = u32::from_le_bytes(image[60..64].try_into().unwrap());
@@ -49,9 +49,24 @@ impl Format {
             hasher.update(&image[..60]);
             hasher.update(&image[64..]);
             (&image[..4] == b"CGPG" && hasher.finalize() == crc).then_some(image)
-        };
-        let sequence = |image: &&[u8]| u64::from_le_bytes(image[32..40].try_into().unwrap());
-        copy(0).into_iter().chain(copy(1)).max_by_key(sequence)
+        })
+    }
+
+    /// Which copy of the page counts.
+    pub fn newest_copy(&self, area: &[u8], page: usize) -> Option<usize> {
+        let copies = self.copies(area, page);
+        let sequence = |copy: &usize| copies[*copy].map(page_sequence);
+        (0..2).filter(|&copy| copies[copy].is_some()).max_by_key(sequence)
+    }
+
+    /// The newest valid copy of the page.
+    pub fn page<'a>(&self, area: &'a [u8], page: usize) -> Option<&'a [u8]> {
+        self.copies(area, page).into_iter().flatten().max_by_key(|image| page_sequence(image))
+    }
+
+    /// Extents of a page; of the last one, some that are not there.
+    pub fn extents_of(&self, page: usize) -> std::ops::Range<usize> {
+        page * self.page_extents..(page + 1) * self.page_extents
     }
 
     /// Bit of the Persistent Delta Map that counts for this Clone.
@@ -61,22 +76,12 @@ impl Format {
 
     /// Whether the durable superblock counts the extent of the Clone as different without a bit (R73).
     pub fn is_full(&self, area: &[u8], extent: usize, lu: usize) -> bool {
-        let slot = |slot: usize| {
-            let at = slot * self.region_bytes();
-            let image = &area[at..at + self.superblock_bytes];
-            let (body, crc) = image.split_at(self.superblock_bytes - 4);
-            (&image[..8] == b"CLONEGRP" && crc32fast::hash(body).to_le_bytes() == crc).then_some(image)
-        };
-        let sequence = |image: &&[u8]| u64::from_le_bytes(image[32..40].try_into().unwrap());
-        let Some(image) = slot(0).into_iter().chain(slot(1)).max_by_key(sequence) else { return false };
-        let record = &image[128 * lu..];
-        let full = record[4] & 1 != 0;
-        full && extent as u64 >= u64::from_le_bytes(record[8..16].try_into().unwrap())
+        self.superblock(area).is_some_and(|superblock| superblock.is_full(extent, lu))
     }
 
     /// Extents that this image of a page protects in this restore.
     pub fn protected_by(&self, image: &[u8], generation: u64) -> Vec<usize> {
-        let of_page = u64::from_le_bytes(image[40..48].try_into().unwrap());
+        let of_page = page_generation(image);
         if &image[..4] != b"CGPG" || of_page != generation {
             return Vec::new();
         }
@@ -97,11 +102,20 @@ impl Format {
 
     fn bit(&self, area: &[u8], extent: usize, column: usize, generation: Option<u64>) -> bool {
         let Some(image) = self.page(area, extent / self.page_extents) else { return false };
-        let of_page = u64::from_le_bytes(image[40..48].try_into().unwrap());
+        let of_page = page_generation(image);
         if generation.is_some_and(|generation| generation != of_page) {
             return false;
         }
         let inside = extent % self.page_extents;
         image[64 + column * self.page_extents / 8 + inside / 8] >> (inside % 8) & 1 == 1
     }
+}
+
+fn page_sequence(image: &[u8]) -> u64 {
+    u64::from_le_bytes(image[32..40].try_into().unwrap())
+}
+
+/// The restore that the last column of this image of a page belongs to.
+pub fn page_generation(image: &[u8]) -> u64 {
+    u64::from_le_bytes(image[40..48].try_into().unwrap())
 }
