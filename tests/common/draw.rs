@@ -60,7 +60,8 @@ impl Request {
     pub fn send(&self, world: &World) -> Option<u64> {
         let invalid = self.lu == 0 && is_invalid(world);
         let (tag, status) = world.host(self.operation, self.lu, self.first, self.count, self.fua);
-        let refused = status == Some(CLONE_GROUP_ERR_SOURCE_INVALID) || status == Some(CLONE_GROUP_ERR_BUSY);
+        let refusals = [CLONE_GROUP_ERR_SOURCE_INVALID, CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_CLOSED];
+        let refused = status.is_some_and(|status| refusals.contains(&status));
         assert!(refused || !invalid, "an invalid Source is served");
         status.is_none().then_some(tag)
     }

@@ -87,6 +87,8 @@ fn habits(rng: &mut fastrand::Rng) -> Habits {
         hangs: one(&[0, 0, 300, 2000], rng),
         reenters: one(&[0, 0, 8, 40], rng),
         overlaps: rng.usize(..3) == 0,
+        repeats: one(&[0, 16], rng),
+        nonsense: one(&[0, 0, 64], rng),
         forgets: true,
     }
 }

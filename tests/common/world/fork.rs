@@ -1,5 +1,6 @@
 //! A simulated array as it stands at one moment, to lose power there in every way without running again what led to it.
 
+use super::damage::Span;
 use super::*;
 use crate::common::world::Placed;
 
@@ -121,7 +122,10 @@ impl Inner {
             turn: 0,
             protected: self.protected.clone(),
             boundary: None,
-            bad_unit: self.bad_unit,
+            damage: self.damage.clone(),
+            slips: Slips::default(),
+            unknown: None,
+            rested: 0,
         }
     }
 
@@ -238,7 +242,7 @@ impl Snapshot {
         }
         let unreadable = units.iter().position(|&fate| fate == UnitFate::Unreadable);
         if let Some(at) = unreadable {
-            world.inner.get_mut().bad_unit = Some(self.loose().units[at].0);
+            world.inner.get_mut().damage.hide(self.loose().units[at].0, Span::Lasting);
         }
         let mut fates = fates.into_iter();
         world.lose_power(move || fates.next().expect("a fate for everything"));

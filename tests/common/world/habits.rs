@@ -16,6 +16,10 @@ pub struct Habits {
     pub reenters: u32,
     /// Hosts write what they are writing already.
     pub overlaps: bool,
+    /// Of 256: completions after which an I/O that is over is completed once more.
+    pub repeats: u32,
+    /// Of 256: failures that are reported with a number that is no status.
+    pub nonsense: u32,
     /// I/Os are not kept for the test to look at.
     pub forgets: bool,
 }
@@ -29,6 +33,8 @@ impl Default for Habits {
             hangs: 0,
             reenters: 0,
             overlaps: false,
+            repeats: 0,
+            nonsense: 0,
             forgets: false,
         }
     }

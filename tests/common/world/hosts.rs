@@ -29,6 +29,8 @@ pub struct HostOp {
     /// When it began, and in which history of the LU.
     pub(super) started: u64,
     pub(super) epoch: u64,
+    /// The superblock whose result was unknown when it was sent (R33).
+    pub(super) unknown: Option<u64>,
 }
 
 impl HostOp {
@@ -66,6 +68,7 @@ impl World {
     ) -> (u64, Option<i32>) {
         let tag = self.tag();
         self.catch_up();
+        let unknown = self.unknown_superblock();
         let (payload, value) = {
             let inner = &mut *self.inner.borrow_mut();
             inner.next_value += VALUE_STEP;
@@ -90,6 +93,7 @@ impl World {
                 view: inner.view,
                 started,
                 epoch: inner.history.epoch(lu),
+                unknown,
             };
             let blocks = &mut inner.models[lu];
             match operation {
@@ -185,6 +189,7 @@ impl World {
     /// A request is over, one way or the other.
     pub(super) fn host_over(&self, tag: u64, status: i32) {
         self.check_completed_write(tag, status);
+        self.check_known(tag, status);
         self.inner.borrow_mut().host_done(tag, status);
     }
 }
@@ -292,8 +297,9 @@ impl Inner {
     /// Whether a request may fail so.
     fn excused(&self, status: i32) -> bool {
         is_refusal(status)
-            || self.fault_seen && status == -5
-            || self.metadata_fault_seen && matches!(status, -5 | CLONE_GROUP_ERR_METADATA_FAILED)
+            || self.fault_seen && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT)
+            || self.metadata_fault_seen
+                && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT | CLONE_GROUP_ERR_METADATA_FAILED)
     }
 
     fn check_read(&self, op: &HostOp) {
@@ -324,6 +330,7 @@ fn is_refusal(status: i32) -> bool {
         CLONE_GROUP_ERR_NOT_SUPPORTED,
         CLONE_GROUP_ERR_SOURCE_INVALID,
         CLONE_GROUP_ERR_PREPARED,
+        CLONE_GROUP_ERR_CLOSED,
     ];
     refused.contains(&status)
 }
