@@ -13,11 +13,11 @@ pub enum Turn {
     Step,
     Operate,
     Abort,
-    PowerLoss,
+    Restart,
 }
 
 pub const TURNS: [Turn; 7] =
-    [Turn::Host, Turn::Complete, Turn::Poll, Turn::Step, Turn::Operate, Turn::Abort, Turn::PowerLoss];
+    [Turn::Host, Turn::Complete, Turn::Poll, Turn::Step, Turn::Operate, Turn::Abort, Turn::Restart];
 
 #[derive(Clone, Debug)]
 pub struct Swarm {
@@ -29,6 +29,12 @@ pub struct Swarm {
     pub weights: [u32; 7],
     /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
     pub operator: [u32; 5],
+    /// Weights of the ways in which the controller goes down: power is lost, it is closed, and the group is formatted over.
+    pub restarts: [u32; 3],
+    /// Of 256: Recoveries before which a controller tries that does not fit.
+    pub misfits: u32,
+    /// Of 256: power losses at which metadata suffers.
+    pub damage: u32,
     /// Every Clone is a point in time at the beginning.
     pub prepared: bool,
     /// Of 256: blocks that are read right after a power loss. The others are left to hosts.
@@ -139,11 +145,34 @@ impl Swarm {
                 one(&[0, 1, 4], rng),
                 one(&[0, 1, 3], rng),
             ],
+            restarts: [16, one(&[0, 2, 6], rng), one(&[0, 2, 6], rng)],
+            misfits: 32,
+            damage: 0,
             prepared: rng.bool(),
             read_after_loss: one(&[0, 64, 256], rng),
             completions: one(&[1, 3, 3, 8], rng),
             budget: one(&[2, 6, 6, 64], rng),
         }
+    }
+}
+
+impl Swarm {
+    /// Metadata suffers: more of it, so that not all is lost together, and power is lost often.
+    pub fn suffer(&mut self, rng: &mut fastrand::Rng) {
+        if rng.usize(..4) == 0 {
+            self.profile.extent_blocks = 1;
+            self.profile.blocks = rng.usize(1200..2000);
+            self.profile.clones = rng.usize(2..5);
+            self.profile.map_per_clone = rng.usize(..4) > 0;
+            self.hosts.longest = 64;
+            self.read_after_loss = 16;
+        }
+        self.habits.page_writes_max = one(&[1, 2, 4, 8], rng);
+        self.turns = self.turns.min(1000);
+        self.weights[4] = one(&[80, 200], rng);
+        self.weights[6] = one(&[4, 12, 30], rng);
+        self.prepared = true;
+        self.damage = one(&[64, 128, 256], rng);
     }
 }
 
