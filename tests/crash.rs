@@ -24,6 +24,7 @@ fn profiles() -> Vec<Profile> {
                         blocks: BLOCKS,
                         extent_blocks: EXTENT_BLOCKS,
                         clones: 2,
+                        spare_clones: 0,
                         copies: 3,
                         copy_blocks: 8,
                         volatile,

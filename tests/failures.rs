@@ -794,3 +794,32 @@ fn zeroes_in_every_state() {
         }
     }
 }
+
+/// R31: hosts are not held when a Clone becomes Synchronized. A write fails between the two superblocks, so the second one says
+/// Synchronizing; its extent is copied again before that one is durable. Both slots say in the end what hosts were told.
+#[test]
+fn r31_superblocks_say_what_was_told() {
+    let world = synchronizing(Profile::QUIET, &[1]);
+    world.choose(|io| if is_superblock(io) { Choice::Hold } else { Choice::Now });
+    world.step_still();
+    assert_eq!(world.holds(is_superblock), 1, "everything is copied");
+    world.choose(|io| match () {
+        () if is_superblock(io) => Choice::Hold,
+        () if is_host_write(io) && io.lu == 0 => Choice::Fail(-5),
+        () => Choice::Now,
+    });
+    let write = world.write(at(5), 1);
+    world.poll_still();
+    assert_eq!((world.ended(write), world.delta(1)), (Some(false), vec![5]));
+    world.complete_chosen(Choice::Now, is_superblock);
+    world.poll_still();
+    assert_eq!(world.holds(is_superblock), 1, "the second one");
+    world.step_still();
+    assert_eq!((world.delta(1).len(), world.state(1)), (0, CLONE_GROUP_CLONE_SYNCHRONIZING));
+    world.let_go();
+    world.settle();
+    assert_eq!(world.state(1), CLONE_GROUP_CLONE_SYNCHRONIZED);
+    let inner = world.inner.borrow();
+    let recorded = [0, inner.area.now.len() / 2].map(|slot| u32::from(inner.area.now[slot + 128]));
+    assert_eq!(recorded, [CLONE_GROUP_CLONE_SYNCHRONIZED; 2]);
+}

@@ -1,11 +1,13 @@
 //! Random simulation of a whole array: hosts, synchronizations, fractures, Protected Restores and the ways out of them,
-//! Reverse Synchronizations, Verify, sets of groups, power losses and Recovery, in an order that a seed decides. Hosts are
-//! checked against a model of what they may see, their reads for linearizability, every I/O when it is submitted.
+//! Reverse Synchronizations, Verify, sets of groups, power losses, closes, formats and Recovery, in an order that a seed decides.
+//! Hosts are checked against a model of what they may see, their reads for linearizability, every I/O when it is submitted.
 //!
 //! Replay one seed: `CLONE_GROUP_SEED=17 cargo test --test simulation`. More seeds: `CLONE_GROUP_SEEDS=20000`, with
 //! `--release`; `CLONE_GROUP_PROGRESS=1` shows how far it is.
 
 mod common;
+#[path = "simulation/damage.rs"]
+mod damage;
 #[path = "simulation/hang.rs"]
 mod hang;
 #[path = "simulation/life.rs"]
@@ -16,6 +18,8 @@ mod log;
 mod operator;
 #[path = "simulation/prepared.rs"]
 mod prepared;
+#[path = "simulation/restart.rs"]
+mod restart;
 #[path = "simulation/rot.rs"]
 mod rot;
 #[path = "simulation/sets.rs"]
@@ -31,7 +35,7 @@ fn live(seed: u64, mode: Mode) -> Summary {
     Life::begin(seed, mode).run(mode)
 }
 
-/// Debug builds run a few, so that `cargo test` stays short; optimized ones 20,000 in all.
+/// Debug builds run a few, so that `cargo test` stays short; optimized ones 22,000 in all.
 fn some(debug: u64, optimized: u64) -> std::ops::Range<u64> {
     seeds(if cfg!(debug_assertions) { debug } else { optimized })
 }
@@ -57,6 +61,14 @@ fn random_lives_with_faults() {
 fn random_lives_that_must_end() {
     run("cargo test --test simulation random_lives_that_must_end", some(60, 4000), |seed| {
         live(seed, Mode::Liveness)
+    });
+}
+
+/// The medium of the metadata suffers at power losses: what cannot be known counts as different, or is refused.
+#[test]
+fn random_lives_with_damage() {
+    run("cargo test --test simulation random_lives_with_damage", some(60, 2000), |seed| {
+        live(seed, Mode::Damage)
     });
 }
 

@@ -97,6 +97,8 @@ impl Device {
 #[derive(Clone)]
 pub struct Area {
     pub flushes: bool,
+    /// How often it was written.
+    pub writes: usize,
     pub now: Vec<u8>,
     durable: Vec<u8>,
     cache: Vec<(usize, Vec<u8>)>,
@@ -104,10 +106,11 @@ pub struct Area {
 
 impl Area {
     pub fn new(bytes: usize, flushes: bool) -> Area {
-        Area { flushes, now: vec![0; bytes], durable: vec![0; bytes], cache: Vec::new() }
+        Area { flushes, writes: 0, now: vec![0; bytes], durable: vec![0; bytes], cache: Vec::new() }
     }
 
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.writes += 1;
         self.now[offset..offset + bytes.len()].copy_from_slice(bytes);
         if self.flushes {
             self.cache.push((offset, bytes.to_vec()));

@@ -65,7 +65,8 @@ impl Request {
         let flags = if self.fua { CLONE_GROUP_HOST_FUA } else { 0 }
             | if self.unstable { CLONE_GROUP_HOST_UNSTABLE } else { 0 };
         let (tag, status) = world.host_with(self.operation, self.lu, self.first, self.count, flags);
-        let refused = status == Some(CLONE_GROUP_ERR_SOURCE_INVALID) || status == Some(CLONE_GROUP_ERR_BUSY);
+        let refusals = [CLONE_GROUP_ERR_SOURCE_INVALID, CLONE_GROUP_ERR_BUSY, CLONE_GROUP_ERR_CLOSED];
+        let refused = status.is_some_and(|status| refusals.contains(&status));
         assert!(refused || !invalid, "an invalid Source is served");
         status.is_none().then_some(tag)
     }

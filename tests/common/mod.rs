@@ -10,5 +10,6 @@ pub mod model;
 pub mod pages;
 pub mod seeds;
 pub mod stage;
+pub mod superblock;
 pub mod wing_gong;
 pub mod world;

@@ -6,7 +6,9 @@
 //!
 //! One noun, one file: `profile` (what it is made of), `group` (what one asks of the library), `hosts`, `controller`
 //! (which holds I/Os and does them), `callbacks`, `checks` (at every submission, and of media and maps), `promises` (of
-//! metadata that goes out), `view` (what hosts see as the Source), `power`, `trace`.
+//! metadata that goes out), `view` (what hosts see as the Source), `power`, `trace`, `rest` and `closed` (what must hold
+//! when nothing is under way), `damage` (what cannot be read), `outlook` (what Recovery must make of it), `misfit` (what it
+//! must refuse), `slips` (of the controller), `unknown` (a superblock whose write failed).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -19,28 +21,38 @@ use super::history::History;
 use super::model::Block;
 use super::pages::Format;
 
+mod anew;
 mod callbacks;
 mod checks;
+mod closed;
 mod comparisons;
 mod controller;
+pub mod damage;
 mod digest;
 pub mod fork;
 mod group;
 mod habits;
 mod hosts;
+mod misfit;
+mod outlook;
 mod placed;
 mod power;
 mod profile;
 mod promises;
+mod rest;
 mod rot;
+mod slips;
 mod trace;
+mod unknown;
 mod unresolved;
 mod view;
 
 use callbacks::{done, event, submitted};
 use comparisons::Comparisons;
 use controller::Held;
+use damage::Damage;
 use profile::config;
+use slips::Slips;
 
 // Each test uses a part of it.
 #[allow(unused_imports)]
@@ -50,6 +62,8 @@ pub use self::{
     digest::Tally,
     habits::{Habits, Reenter},
     hosts::HostOp,
+    misfit::Misfit,
+    outlook::Outlook,
     placed::Placed,
     profile::Profile,
     trace::trace,
@@ -140,10 +154,15 @@ pub struct Inner {
     polls: u64,
     /// What the controller does not complete.
     pub hung: Option<Hung>,
-    /// Where a unit of metadata lies that cannot be read until it is written.
-    pub bad_unit: Option<usize>,
     /// What Verify read.
     comparisons: Comparisons,
+    /// Units of metadata that cannot be read.
+    pub damage: Damage,
+    slips: Slips,
+    /// The sequence number of a superblock whose write failed (R33).
+    unknown: Option<u64>,
+    /// Writes of metadata when the group was last at rest.
+    rested: usize,
 }
 
 /// Looks at the array whenever something happened.
@@ -234,8 +253,11 @@ impl World {
             rotten: Vec::new(),
             polls: 0,
             hung: None,
-            bad_unit: None,
             comparisons: Comparisons::default(),
+            damage: Damage::default(),
+            slips: Slips::default(),
+            unknown: None,
+            rested: 0,
         };
         Placed::new(World {
             inner: RefCell::new(inner),
@@ -255,6 +277,7 @@ impl World {
     pub fn power_on(&mut self) {
         let (profile, habits) = (self.inner.borrow().profile, self.inner.borrow().habits);
         self.inner.get_mut().comparisons = Comparisons::default();
+        (self.inner.get_mut().slips, self.inner.get_mut().unknown) = (Slips::default(), None);
         let mut bytes = 0;
         // SAFETY: valid places; the workspace lives as long as the world, and the old group is not used again.
         unsafe {
@@ -283,17 +306,21 @@ impl World {
             assert_eq!(made, CLONE_GROUP_OK);
             self.group.set(group);
         }
-        for lu in 0..=profile.clones {
-            let volatile = if profile.volatile { CLONE_GROUP_LU_VOLATILE_CACHE } else { 0 };
-            let zeroes = if self.inner.borrow().reads_zeroes(lu) { CLONE_GROUP_LU_DISCARD_ZEROES } else { 0 };
-            let described = clone_group_lu {
-                struct_size: size_of::<clone_group_lu>() as u32,
-                flags: volatile | zeroes,
-                identity: [(lu as u8).wrapping_add(1); 16],
-            };
-            // SAFETY: a live group and a valid struct.
-            assert_eq!(unsafe { clone_group_lu_attach(self.group(), lu as u32, &described) }, CLONE_GROUP_OK);
-        }
+        (0..=profile.clones).for_each(|lu| self.attach_lu(lu));
+    }
+
+    /// The LU stands behind its number.
+    fn attach_lu(&self, lu: usize) {
+        self.attach(lu, [(lu as u8).wrapping_add(1); 16]);
+    }
+
+    fn attach(&self, lu: usize, identity: [u8; 16]) {
+        let volatile = if self.inner.borrow().profile.volatile { CLONE_GROUP_LU_VOLATILE_CACHE } else { 0 };
+        let zeroes = if self.inner.borrow().reads_zeroes(lu) { CLONE_GROUP_LU_DISCARD_ZEROES } else { 0 };
+        let struct_size = size_of::<clone_group_lu>() as u32;
+        let described = clone_group_lu { struct_size, flags: volatile | zeroes, identity };
+        // SAFETY: a live group and a valid struct.
+        assert_eq!(unsafe { clone_group_lu_attach(self.group(), lu as u32, &described) }, CLONE_GROUP_OK);
     }
 
     fn tag(&self) -> u64 {

@@ -107,6 +107,8 @@ pub struct Way {
     /// I/Os are done at once.
     immediate: bool,
     depth: u64,
+    /// A controller that does not fit comes up before.
+    misfit: Option<u64>,
 }
 
 impl Way {
@@ -117,6 +119,7 @@ impl Way {
             writes: key >> 3 & 1 == 0,
             immediate: !watched && key >> 4 & 3 != 0,
             depth: depth as u64,
+            misfit: (!watched && key >> 6 & 15 == 0).then_some(key >> 10),
         }
     }
 }
@@ -131,7 +134,13 @@ pub fn check(world: &mut World, allowed: &Allowed, way: Way) {
         (inner.fault_seen, inner.metadata_fault_seen) = (false, false);
     }
     world.next_value_is((7 << 60) | way.depth << 32);
-    world.power_on();
+    match way.misfit.filter(|_| !allowed.formatting && world.inner.borrow().damage.is_empty()) {
+        Some(number) => {
+            let misfits = world.misfits();
+            world.refuses(misfits[number as usize % misfits.len()]);
+        }
+        None => world.power_on(),
+    }
     recover(world, allowed);
     if way.reads_first {
         check_hosts(world, way.chunk);
@@ -163,14 +172,14 @@ pub fn check(world: &mut World, allowed: &Allowed, way: Way) {
 
 fn recover(world: &mut World, allowed: &Allowed) {
     let mut status = Ask::Recover.run(world);
-    if world.inner.borrow().bad_unit.is_some() && status != CLONE_GROUP_OK {
+    if !world.inner.borrow().damage.is_empty() && status != CLONE_GROUP_OK {
         let expected = [-5, CLONE_GROUP_ERR_RESTORE_MAP_LOST, CLONE_GROUP_ERR_METADATA_DAMAGED];
         assert!(
             expected.contains(&status) || allowed.formatting,
             "Recovery of a unit that cannot be read: {status}"
         );
         // It changed nothing, so that it works once the unit can be read (R60).
-        world.inner.borrow_mut().bad_unit = None;
+        world.inner.borrow_mut().damage.heal();
         status = Ask::Recover.run(world);
     }
     if allowed.formatting && status != CLONE_GROUP_OK {

@@ -96,7 +96,7 @@ pub fn lose_power(
 fn nest(boundary: &Boundary, allowed: &Allowed, task: &Task) -> usize {
     let (blocks, units) = boundary.fates(task.image);
     let mut world = boundary.snapshot.after_loss(&blocks, &units);
-    world.inner.borrow_mut().bad_unit = None;
+    world.inner.borrow_mut().damage.heal();
     let mut dice = fastrand::Rng::with_seed(task.key);
     // Recovery goes on for a while: any situation.
     let later = Allowed { situations: Vec::new(), formatting: allowed.formatting, recovered: true };

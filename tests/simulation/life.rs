@@ -22,6 +22,8 @@ pub enum Mode {
     Safety,
     /// Until some time. From then on everything must end within a bound, while hosts go on.
     Liveness,
+    /// Never, but the medium of the metadata suffers at power losses.
+    Damage,
 }
 
 pub struct Life {
@@ -37,7 +39,10 @@ pub struct Life {
 impl Life {
     pub fn begin(seed: u64, mode: Mode) -> Life {
         let mut rng = fastrand::Rng::with_seed(seed ^ (mode as u64) << 60);
-        let swarm = Swarm::draw(mode != Mode::NoFaults, &mut rng);
+        let mut swarm = Swarm::draw(matches!(mode, Mode::Safety | Mode::Liveness), &mut rng);
+        if mode == Mode::Damage {
+            swarm.suffer(&mut rng);
+        }
         let quiet = Profile { faults: 0, metadata_faults: 0, retry: 0, immediate: 256, ..swarm.profile };
         let calm = Habits { early: 0, hangs: 0, slow: 0, reenters: 0, ..swarm.habits };
         let mut world = World::with_habits(quiet, calm, seed);
@@ -100,22 +105,16 @@ impl Life {
         match TURNS[weighted(&self.swarm.weights, &mut self.rng)] {
             Turn::Host => self.host(),
             Turn::Complete => self.world.complete_some(completions),
-            Turn::Poll => {
-                let state = self.world.poll(self.rng.u32(1..=budget));
-                self.look(state);
-            }
-            Turn::Step => {
-                let state = self.world.step(self.rng.u32(1..=budget));
-                self.look(state);
-            }
+            Turn::Poll => drop(self.world.poll(self.rng.u32(1..=budget))),
+            Turn::Step => drop(self.world.step(self.rng.u32(1..=budget))),
             Turn::Operate => self.operate(),
             Turn::Abort => self.abort(),
             Turn::Hang => self.hang(),
-            Turn::PowerLoss => self.power_loss(),
+            Turn::Restart => self.restart(),
         }
     }
 
-    fn host(&mut self) {
+    pub(super) fn host(&mut self) {
         send(&self.world, &self.swarm.hosts, &mut self.rng);
     }
 
@@ -144,16 +143,6 @@ impl Life {
         asked
     }
 
-    /// Where nothing is under way and nothing left to do, memory and the area agree.
-    fn look(&mut self, state: i32) {
-        let busy = self.pending.is_some() || self.world.held() > 0 || self.world.hosts_open() > 0;
-        if state == CLONE_GROUP_OK && !busy && !self.has(CLONE_GROUP_CONDITION_METADATA_FAILED) {
-            self.world.check_superblock_at_rest();
-            self.world.check_intents_at_rest();
-            self.counts.count("at rest", 1);
-        }
-    }
-
     /// A host, or the operator, does not want to wait any longer (R83, R76).
     fn abort(&mut self) {
         let open: Vec<u64> = self.world.inner.borrow().hosts.keys().copied().collect();
@@ -176,7 +165,7 @@ impl Life {
     }
 
     /// What happened since the last turn?
-    fn follow(&mut self) {
+    pub(super) fn follow(&mut self) {
         if let Some((step, tag)) = self.pending
             && let Some(status) = self.world.done_operation(tag)
         {
@@ -217,57 +206,28 @@ impl Life {
         }
     }
 
-    // ------------------------------------------------------------ power losses
+    // ---------------------------------------------------------------- Recovery
 
-    fn power_loss(&mut self) {
-        if self.rng.bool() {
-            // In the middle of a turn.
-            let after = self.rng.u64(1..40);
-            let now = self.world.inner.borrow().steps;
-            self.world.inner.borrow_mut().power_fails_at = now + after;
-            for _ in 0..200 {
-                if self.world.power_is_off() {
-                    break;
-                }
-                match self.rng.usize(..4) {
-                    0 => self.host(),
-                    1 => self.world.complete_some(self.swarm.completions),
-                    2 => drop(self.world.poll(self.swarm.budget)),
-                    _ => drop(self.world.step(self.swarm.budget)),
-                }
-                self.follow();
-            }
-        }
-        self.lose_power();
-        self.recover();
-    }
-
-    fn lose_power(&mut self) {
-        let mut fate = self.rng.fork();
-        let keep = [0, 64, 128, 256][fate.usize(..4)];
-        self.world.lose_power(move || fate.u32(..256) < keep);
-        self.pending = None;
-        self.aborted.clear();
-    }
-
-    fn recover(&mut self) {
-        let (profile, habits) = (self.world.inner.borrow().profile, self.world.inner.borrow().habits);
-        {
-            let inner = &mut *self.world.inner.borrow_mut();
-            inner.profile = Profile { faults: 0, metadata_faults: 0, ..profile };
-            inner.habits = Habits { hangs: 0, slow: 0, reenters: 0, ..habits };
-        }
+    pub(super) fn recover(&mut self) {
+        self.damage();
         for _ in 0..self.rng.usize(..3) {
             // Power is lost in Recovery, too.
+            let lost = self.world.outlook().status == CLONE_GROUP_ERR_RESTORE_MAP_LOST;
+            let give_up = if lost && self.rng.bool() { CLONE_GROUP_RECOVER_ABANDON_RESTORE } else { 0 };
             self.world.power_on();
             self.world.inner.borrow_mut().power_fails_at = self.rng.u64(..12);
-            self.start();
+            self.start(give_up);
             self.lose_power();
+            self.damage();
         }
-        self.world.power_on();
-        assert_eq!(self.start(), CLONE_GROUP_OK, "Recovery failed");
+        self.come_up();
+        self.check_recovered();
+    }
+
+    /// Recovery worked.
+    pub(super) fn check_recovered(&mut self) {
         self.world.after_recovery();
-        for lu in 0..=profile.clones {
+        for lu in 0..=self.swarm.profile.clones {
             let served =
                 if lu == 0 { !is_invalid(&self.world) } else { self.world.inner.borrow().usable[lu] };
             if served {
@@ -275,14 +235,6 @@ impl Life {
             }
         }
         self.world.check_delta_maps();
-        let inner = &mut *self.world.inner.borrow_mut();
-        inner.profile = profile;
-        inner.habits = habits;
-    }
-
-    fn start(&self) -> i32 {
-        // SAFETY: a live group.
-        self.world.run_operation(|group, tag| unsafe { clone_group_recover(group, 0, tag) })
     }
 
     /// Some blocks now, the others when hosts read them.
@@ -330,6 +282,8 @@ impl Life {
         // SAFETY: a live group.
         let close = |group, tag| unsafe { clone_group_close(group, tag) };
         assert_eq!(self.world.run_operation(close), CLONE_GROUP_OK);
+        self.world.check_closed();
+        self.world.check_slips();
         self.world.lose_power(|| false);
         self.recover();
         self.world.settle();

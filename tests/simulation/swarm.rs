@@ -14,7 +14,7 @@ pub enum Turn {
     Operate,
     Abort,
     Hang,
-    PowerLoss,
+    Restart,
 }
 
 pub const TURNS: [Turn; 8] = [
@@ -25,7 +25,7 @@ pub const TURNS: [Turn; 8] = [
     Turn::Operate,
     Turn::Abort,
     Turn::Hang,
-    Turn::PowerLoss,
+    Turn::Restart,
 ];
 
 /// How a life begins.
@@ -52,6 +52,12 @@ pub struct Swarm {
     pub beginning: Beginning,
     /// LUs that declare zeroes after a discard, besides what the profile says.
     pub zeroes: Vec<usize>,
+    /// Weights of the ways in which the controller goes down: power is lost, it is closed, and the group is formatted over.
+    pub restarts: [u32; 3],
+    /// Of 256: Recoveries before which a controller tries that does not fit.
+    pub misfits: u32,
+    /// Of 256: power losses at which metadata suffers.
+    pub damage: u32,
     /// Of 256: blocks that are read right after a power loss. The others are left to hosts.
     pub read_after_loss: u32,
     /// I/Os completed in a turn, at most, and the budget of polls.
@@ -115,6 +121,8 @@ fn habits(rng: &mut fastrand::Rng) -> Habits {
         reenters: one(&[0, 0, 8, 40], rng),
         overlaps: rng.usize(..3) == 0,
         unstable: one(&[0, 0, 16, 128], rng),
+        repeats: one(&[0, 16], rng),
+        nonsense: one(&[0, 0, 64], rng),
         forgets: true,
     }
 }
@@ -188,10 +196,34 @@ impl Swarm {
                 one(&[0, 1, 3], rng),
             ],
             beginning,
+            restarts: [16, one(&[0, 2, 6], rng), one(&[0, 2, 6], rng)],
+            misfits: 32,
+            damage: 0,
             read_after_loss: one(&[0, 64, 256], rng),
             completions: one(&[1, 3, 3, 8], rng),
             budget: one(&[2, 6, 6, 64], rng),
         }
+    }
+}
+
+impl Swarm {
+    /// Metadata suffers: more of it, so that not all is lost together, and power is lost often.
+    pub fn suffer(&mut self, rng: &mut fastrand::Rng) {
+        if rng.usize(..4) == 0 {
+            self.profile.extent_blocks = 1;
+            self.profile.blocks = rng.usize(1200..2000);
+            self.profile.clones = rng.usize(2..5);
+            self.profile.spare_clones = 0;
+            self.profile.map_per_clone = rng.usize(..4) > 0;
+            self.hosts.longest = 64;
+            self.read_after_loss = 16;
+        }
+        self.habits.page_writes_max = one(&[1, 2, 4, 8], rng);
+        self.turns = self.turns.min(1000);
+        self.weights[4] = one(&[80, 200], rng);
+        self.weights[7] = one(&[4, 12, 30], rng);
+        self.beginning = Beginning::PointsInTime;
+        self.damage = one(&[64, 128, 256], rng);
     }
 }
 
@@ -201,5 +233,5 @@ pub fn of_a_set(rng: &mut fastrand::Rng) -> (Profile, Habits) {
     let blocks = rng.usize(3..12) * extent_blocks - rng.usize(..extent_blocks);
     let clones = rng.usize(1..4);
     let profile = Profile { blocks, extent_blocks, clones, ..profile(false, rng) };
-    (profile, Habits { reenters: 0, ..habits(rng) })
+    (profile, Habits { reenters: 0, nonsense: 0, ..habits(rng) })
 }

@@ -181,6 +181,7 @@ fn told(inner: &mut Inner, event: &clone_group_event) {
     inner.note(EVENT, [kind, event.value, i64::from(event.status) as u64]);
     inner.events.push((event.kind, event.lu, event.status));
     inner.told.push((event.kind, event.lu, event.value));
+    inner.slip_told(event);
     match event.kind {
         CLONE_GROUP_EVENT_RESTORED => {
             inner.restoring = None;

@@ -3,7 +3,7 @@
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::super::device::{BLOCK_BYTES, UNIT_BYTES};
+use super::super::device::BLOCK_BYTES;
 use super::super::model::Block;
 use super::digest::OVER;
 use super::trace::{describe, trace};
@@ -98,6 +98,7 @@ impl World {
             self.at_boundary();
             // SAFETY: a live group.
             assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
+            self.completed(io.id);
             if io.operation == CLONE_GROUP_IO_FLUSH && status != CLONE_GROUP_OK {
                 // What the cache dropped is stale until a poll hears of it: no contract covers that moment.
                 self.poll(64);
@@ -227,7 +228,10 @@ impl Inner {
         self.compare_ends(&held.io);
         self.note_io(OVER, &held.io, status);
         self.tally.faults += u64::from(status < 0);
-        status
+        if status < 0 && held.io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
+            self.write_failed(held);
+        }
+        self.reported(status)
     }
 
     /// Whether the LU declares that discarded blocks read as zeroes.
@@ -361,9 +365,9 @@ impl Inner {
             }
             return -5;
         }
-        let touched = self.bad_unit.is_some_and(|bad| bad < offset + length && offset < bad + UNIT_BYTES);
+        let bytes = offset..offset + length;
         match io.operation {
-            CLONE_GROUP_IO_PERSIST_READ if touched => return -5,
+            CLONE_GROUP_IO_PERSIST_READ if self.damage.touches(&bytes) => return -5,
             CLONE_GROUP_IO_PERSIST_READ => {
                 // SAFETY: the library's buffer of this length, valid until the I/O is over.
                 unsafe {
@@ -376,9 +380,7 @@ impl Inner {
                 let now = unsafe { std::slice::from_raw_parts(io.buffer.cast::<u8>(), length) };
                 assert_eq!(now, &held.bytes[..], "a metadata image changed under the write (R28)");
                 self.area.write(offset, &held.bytes);
-                if touched {
-                    self.bad_unit = None;
-                }
+                self.damage.written(&bytes);
             }
             _ => self.area.flush(held.sealed_area),
         }

@@ -1,5 +1,6 @@
 //! A simulated array as it stands at one moment, to lose power there in every way without running again what led to it.
 
+use super::damage::Span;
 use super::*;
 use crate::common::world::Placed;
 
@@ -126,8 +127,11 @@ impl Inner {
             rotten: self.rotten.clone(),
             polls: 0,
             hung: None,
-            bad_unit: self.bad_unit,
             comparisons: Comparisons::default(),
+            damage: self.damage.clone(),
+            slips: Slips::default(),
+            unknown: None,
+            rested: 0,
         }
     }
 
@@ -245,7 +249,7 @@ impl Snapshot {
         }
         let unreadable = units.iter().position(|&fate| fate == UnitFate::Unreadable);
         if let Some(at) = unreadable {
-            world.inner.get_mut().bad_unit = Some(self.loose().units[at].0);
+            world.inner.get_mut().damage.hide(self.loose().units[at].0, Span::Lasting);
         }
         let mut fates = fates.into_iter();
         world.lose_power(move || fates.next().expect("a fate for everything"));

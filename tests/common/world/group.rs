@@ -45,13 +45,13 @@ impl World {
     pub fn poll(&self, budget: u32) -> i32 {
         self.inner.borrow_mut().polls += 1;
         // SAFETY: a live group.
-        no_violation(unsafe { clone_group_cod_poll(self.group(), budget) })
+        self.after_poll(no_violation(unsafe { clone_group_cod_poll(self.group(), budget) }))
     }
 
     pub fn step(&self, budget: u32) -> i32 {
         self.inner.borrow_mut().polls += 1;
         // SAFETY: a live group.
-        no_violation(unsafe { clone_group_sync_step(self.group(), budget) })
+        self.after_poll(no_violation(unsafe { clone_group_sync_step(self.group(), budget) }))
     }
 
     pub fn info(&self) -> clone_group_info {

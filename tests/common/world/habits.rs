@@ -20,6 +20,10 @@ pub struct Habits {
     pub overlaps: bool,
     /// Of 256: host writes whose payload changes until they are done.
     pub unstable: u32,
+    /// Of 256: completions after which an I/O that is over is completed once more.
+    pub repeats: u32,
+    /// Of 256: failures that are reported with a number that is no status.
+    pub nonsense: u32,
     /// I/Os are not kept for the test to look at.
     pub forgets: bool,
 }
@@ -35,6 +39,8 @@ impl Default for Habits {
             reenters: 0,
             overlaps: false,
             unstable: 0,
+            repeats: 0,
+            nonsense: 0,
             forgets: false,
         }
     }

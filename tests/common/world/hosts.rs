@@ -34,6 +34,8 @@ pub struct HostOp {
     /// Writes to the same LU that came later and are over.
     pub(super) overtaken: usize,
     pub(super) epoch: u64,
+    /// The superblock whose result was unknown when it was sent (R33).
+    pub(super) unknown: Option<u64>,
 }
 
 impl HostOp {
@@ -119,6 +121,7 @@ impl World {
     ) -> (u64, Option<i32>) {
         let tag = self.tag();
         self.catch_up();
+        let unknown = self.unknown_superblock();
         let (payload, value) = {
             let inner = &mut *self.inner.borrow_mut();
             inner.next_value += VALUE_STEP;
@@ -147,6 +150,7 @@ impl World {
                 legs_needed: Vec::new(),
                 overtaken: 0,
                 epoch: inner.history.epoch(lu),
+                unknown,
             };
             let blocks = &mut inner.models[lu];
             match operation {
@@ -242,6 +246,7 @@ impl World {
     /// A request is over, one way or the other.
     pub(super) fn host_over(&self, tag: u64, status: i32) {
         self.check_completed_write(tag, status);
+        self.check_known(tag, status);
         self.inner.borrow_mut().host_done(tag, status);
     }
 }
@@ -382,8 +387,9 @@ impl Inner {
     /// Whether a request may fail so.
     fn excused(&self, status: i32) -> bool {
         is_refusal(status)
-            || self.fault_seen && status == -5
-            || self.metadata_fault_seen && matches!(status, -5 | CLONE_GROUP_ERR_METADATA_FAILED)
+            || self.fault_seen && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT)
+            || self.metadata_fault_seen
+                && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT | CLONE_GROUP_ERR_METADATA_FAILED)
     }
 
     fn check_read(&self, op: &HostOp) {
@@ -414,6 +420,7 @@ fn is_refusal(status: i32) -> bool {
         CLONE_GROUP_ERR_NOT_SUPPORTED,
         CLONE_GROUP_ERR_SOURCE_INVALID,
         CLONE_GROUP_ERR_PREPARED,
+        CLONE_GROUP_ERR_CLOSED,
     ];
     refused.contains(&status)
 }

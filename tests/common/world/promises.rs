@@ -3,9 +3,10 @@
 
 use ::clone_group::ffi::types::*;
 
-use super::super::pages::{Superblock, is_set};
+use super::super::pages::is_set;
+use super::super::superblock::Superblock;
+use super::Inner;
 use super::controller::Held;
-use super::{Inner, World};
 
 /// What each block of an LU holds after a power loss now, if that is one value only.
 struct AfterLoss {
@@ -21,29 +22,29 @@ impl AfterLoss {
 
 /// What a superblock changes.
 struct Change<'a> {
-    old: &'a Superblock,
-    new: &'a Superblock,
+    old: &'a Superblock<'a>,
+    new: &'a Superblock<'a>,
     clones: usize,
 }
 
 impl Change<'_> {
     /// The Clone had one of the first states, and has one of the others.
     fn moves(&self, lu: usize, from: &[u32], to: &[u32]) -> bool {
-        let (was, is) = (self.old.record(lu).state, self.new.record(lu).state);
+        let (was, is) = (self.old.state(lu), self.new.state(lu));
         was != is && from.contains(&was) && to.contains(&is)
     }
 
     /// A copy onto the Source begins, perhaps in place of another one.
     fn begins_onto_source(&self) -> bool {
-        self.new.restore_generation != self.old.restore_generation
+        self.new.generation() != self.old.generation()
     }
 
     fn ends_reverse(&self) -> bool {
-        self.old.reversing != 0 && self.new.reversing == 0
+        self.old.reversing_lu() != 0 && self.new.reversing_lu() == 0
     }
 
     fn ends_restore(&self) -> bool {
-        self.old.restoring != 0 && self.new.restoring == 0
+        self.old.restoring_lu() != 0 && self.new.restoring_lu() == 0
     }
 
     fn cancels_onto_source(&self) -> bool {
@@ -71,7 +72,7 @@ impl Change<'_> {
                 || self.moves(lu, MEMBER, ABSENT)
                 || self.moves(lu, REST, SYNCHRONIZING)
                 || self.moves(lu, SYNCHRONIZED, &[CLONE_GROUP_CLONE_FRACTURED])
-                || self.moves(lu, SYNCHRONIZING, REST) && !self.new.record(lu).has_failed()
+                || self.moves(lu, SYNCHRONIZING, REST) && !self.new.has_failed(lu)
         };
         self.begins_onto_source()
             || self.ends_reverse()
@@ -81,15 +82,15 @@ impl Change<'_> {
 
     /// The Clone is a point in time from now on: one that hosts may use, that is copied from, or that is prepared for it.
     fn fixes(&self, lu: usize) -> bool {
-        let (was, is) = (self.old.record(lu), self.new.record(lu));
+        let (was, is) = (self.old.state(lu), self.new.state(lu));
         let fixed = [
             CLONE_GROUP_CLONE_FRACTURED,
             CLONE_GROUP_CLONE_REVERSE_SYNCHRONIZING,
             CLONE_GROUP_CLONE_RESTORING,
         ];
-        was.state != is.state && fixed.contains(&is.state)
-            || is.is_prepared() && !was.is_prepared()
-            || self.ends_reverse() && self.old.reversing == lu
+        was != is && fixed.contains(&is)
+            || self.new.prepares(lu) && !self.old.prepares(lu)
+            || self.ends_reverse() && self.old.reversing_lu() == lu
     }
 
     /// The Source is flushed as well: it is the base of what follows (R38, R48, N2, N7, N11). A cancel does not depend on it.
@@ -104,43 +105,6 @@ impl Change<'_> {
     }
 }
 
-impl World {
-    /// Nothing is under way and nothing left to do: the superblock says what is so (R31).
-    pub fn check_superblock_at_rest(&self) {
-        let info = self.info();
-        let clones = self.inner.borrow().profile.clones;
-        let states: Vec<u32> = (1..=clones).map(|lu| self.clone_info(lu).state).collect();
-        let inner = self.inner.borrow();
-        let said = inner.format.superblock(&inner.area.now).expect("a valid superblock");
-        let invalid = info.conditions & CLONE_GROUP_CONDITION_SOURCE_INVALID != 0;
-        let is = (info.restoring_lu as usize, info.reversing_lu as usize, info.restore_generation, invalid);
-        let says = (said.restoring, said.reversing, said.restore_generation, said.source_is_invalid());
-        // A Clone that is Synchronized and may differ is Synchronizing; no superblock has to say that (R58).
-        let equal = |state| state == CLONE_GROUP_CLONE_SYNCHRONIZED;
-        let says_state = |lu: usize| match (said.record(lu).state, states[lu - 1]) {
-            (said, CLONE_GROUP_CLONE_SYNCHRONIZING) if equal(said) => CLONE_GROUP_CLONE_SYNCHRONIZING,
-            (said, _) => said,
-        };
-        let said_states: Vec<u32> = (1..=clones).map(says_state).collect();
-        assert_eq!((says, said_states), (is, states), "the superblock says something else (R31)");
-    }
-}
-
-impl World {
-    /// Nothing is under way: no more write intents are left than the configuration says, and hosts wrote at once (R78).
-    pub fn check_intents_at_rest(&self) {
-        let (profile, at_once) = (self.inner.borrow().profile, self.inner.borrow().written_at_once);
-        let mirrors = |lu| {
-            [CLONE_GROUP_CLONE_ABSENT, CLONE_GROUP_CLONE_SYNCHRONIZED].contains(&self.clone_info(lu).state)
-        };
-        let intents = self.info().persistent_delta_extents;
-        assert!(
-            intents <= u64::from(profile.intents) + at_once || !(1..=profile.clones).all(mirrors),
-            "{intents} extents have write intents at rest (R78)"
-        );
-    }
-}
-
 impl Inner {
     /// A page, or a superblock, goes out.
     pub(super) fn check_promises(&mut self, io: &clone_group_io) {
@@ -150,10 +114,10 @@ impl Inner {
             return self.check_page(image);
         }
         let old = self.format.superblock(&self.area.now);
-        if let (Some(old), Some(new)) = (old, Superblock::of(image))
-            && !new.says_the_same(&old)
+        if let (Some(old), Some(new)) = (old, Superblock::in_slot(image))
+            && !new.says_the_same_as(&old)
         {
-            self.check_superblock(&old, &new);
+            self.gate_closed_by = self.check_superblock(&old, &new);
         }
     }
 
@@ -192,7 +156,7 @@ impl Inner {
         let number = self.format.number_of(image);
         let Some(before) = self.format.page(area, number) else { return };
         let mut source = None;
-        for &lu in &self.members {
+        for lu in (1..=self.profile.clones).filter(|&lu| superblock.is_clone(lu)) {
             let column = self.format.delta_column(lu);
             let (was, is) = (self.format.column(before, column), self.format.column(image, column));
             if was.iter().zip(is).all(|(was, is)| was & !is == 0) {
@@ -221,24 +185,23 @@ impl Inner {
 
     /// What is copied onto the Source counts as different for every Clone (R72).
     fn is_to_be_copied(&self, image: &[u8], inside: usize, superblock: &Superblock) -> bool {
-        let from = superblock.restoring.max(superblock.reversing);
+        let from = superblock.restoring_lu().max(superblock.reversing_lu());
         from != 0 && is_set(self.format.column(image, self.format.delta_column(from)), inside)
     }
 
-    fn check_superblock(&mut self, old: &Superblock, new: &Superblock) {
+    /// Its sequence number, if hosts are held for it.
+    fn check_superblock(&self, old: &Superblock, new: &Superblock) -> Option<u64> {
         let change = Change { old, new, clones: self.profile.clones };
-        self.gate_closed_by = None;
         // What a write that failed left there is unknown (R33): the next one changes anything.
         if !self.metadata_fault_seen {
-            self.gate_closed_by = change.is_drained().then_some(new.sequence);
             if change.is_drained() {
                 self.check_drained();
             }
             if change.ends_restore() {
-                self.check_end_of_restore(old.restoring);
+                self.check_end_of_restore(old.restoring_lu());
             }
             if change.ends_reverse() && !new.source_is_invalid() {
-                self.check_end_of_reverse(old.reversing);
+                self.check_end_of_reverse(old.reversing_lu());
             }
             let fixed = (0..=self.profile.clones).filter(|&lu| match lu {
                 0 => change.fixes_source(self.fault_seen),
@@ -251,7 +214,8 @@ impl Inner {
                 );
             }
         }
-        self.check_known(new);
+        self.check_differences(new);
+        (change.is_drained() && !self.metadata_fault_seen).then_some(new.sequence())
     }
 
     /// Nothing of the state before is under way (R53).
@@ -316,12 +280,12 @@ impl Inner {
     }
 
     /// Wherever LUs may differ when the superblock counts, a durable bit says so (I2).
-    fn check_known(&self, new: &Superblock) {
+    fn check_differences(&self, new: &Superblock) {
         let area = self.area.durable();
         let pages: Vec<Option<&[u8]>> =
             (0..self.format.pages).map(|page| self.format.page(area, page)).collect();
         let source = self.after_loss(0);
-        for lu in (1..=self.profile.clones).filter(|&lu| new.record(lu).state != CLONE_GROUP_CLONE_ABSENT) {
+        for lu in (1..=self.profile.clones).filter(|&lu| new.is_clone(lu)) {
             let clone = self.after_loss(lu);
             for extent in 0..self.extents() {
                 let inside = extent % self.format.page_extents;
@@ -343,7 +307,8 @@ impl Inner {
             let superblock = held.io.operation == CLONE_GROUP_IO_PERSIST_WRITE
                 && self.format.is_slot(held.io.offset_bytes as usize);
             superblock
-                && Superblock::of(&held.bytes).is_some_and(|of| Some(of.sequence) == self.gate_closed_by)
+                && Superblock::in_slot(&held.bytes)
+                    .is_some_and(|of| Some(of.sequence()) == self.gate_closed_by)
         });
         assert!(!closed, "a host request goes out while the state changes (R53)");
     }

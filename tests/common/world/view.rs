@@ -9,6 +9,10 @@ impl World {
     /// The view may have changed already though the event that says so is still on its way.
     pub(super) fn catch_up(&self) {
         let info = self.info();
+        if matches!(info.state, CLONE_GROUP_STATE_NEW | CLONE_GROUP_STATE_STARTING) {
+            // Whatever a start has read is not so before it is over.
+            return;
+        }
         let inner = &mut *self.inner.borrow_mut();
         inner.reversing = info.reversing_lu as usize;
         let from = info.restoring_lu.max(info.reversing_lu);
