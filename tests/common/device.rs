@@ -10,6 +10,15 @@ pub const UNIT_BYTES: usize = 512;
 /// What a power loss does to each thing that is not durable.
 pub type Fate<'a> = &'a RefCell<dyn FnMut() -> bool>;
 
+/// A block of a write that is in the cache only.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Cached {
+    block: usize,
+    value: u64,
+    /// Of several writes of one value, zeroes, each is another one.
+    number: usize,
+}
+
 /// A simulated LU.
 #[derive(Clone)]
 pub struct Device {
@@ -18,7 +27,7 @@ pub struct Device {
     pub writes: usize,
     pub now: Vec<u64>,
     durable: Vec<u64>,
-    cache: Vec<(usize, u64)>,
+    cache: Vec<Cached>,
 }
 
 impl Device {
@@ -28,37 +37,36 @@ impl Device {
 
     /// A write completes.
     pub fn write(&mut self, first: usize, values: &[u64], fua: bool) {
-        self.writes += values.len();
-        for (number, &value) in values.iter().enumerate() {
-            let block = first + number;
+        for (block, &value) in (first..).zip(values) {
+            self.writes += 1;
             self.now[block] = value;
             if self.volatile && !fua {
-                self.cache.push((block, value));
+                self.cache.push(Cached { block, value, number: self.writes });
             } else {
-                self.cache.retain(|&(cached, _)| cached != block);
+                self.cache.retain(|cached| cached.block != block);
                 self.durable[block] = value;
             }
         }
     }
 
     /// A flush that is submitted now will cover this much.
-    pub fn seal(&self) -> Vec<(usize, u64)> {
+    pub fn seal(&self) -> Vec<Cached> {
         self.cache.clone()
     }
 
     /// A flush that covers this much completes.
-    pub fn flush(&mut self, sealed: &[(usize, u64)]) {
+    pub fn flush(&mut self, sealed: &[Cached]) {
         for entry in sealed {
             if let Some(at) = self.cache.iter().position(|cached| cached == entry) {
                 self.cache.remove(at);
-                self.durable[entry.0] = entry.1;
+                self.durable[entry.block] = entry.value;
             }
         }
     }
 
     /// What the block may hold after a power loss now.
     pub fn after_loss(&self, block: usize) -> impl Iterator<Item = u64> {
-        let cached = self.cache.iter().filter(move |cached| cached.0 == block).map(|cached| cached.1);
+        let cached = self.cache.iter().filter(move |cached| cached.block == block).map(|cached| cached.value);
         cached.chain(std::iter::once(self.durable[block]))
     }
 
@@ -74,15 +82,15 @@ impl Device {
     }
 
     /// What is in the cache only, oldest first.
-    pub fn loose(&self) -> &[(usize, u64)] {
-        &self.cache
+    pub fn loose(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.cache.iter().map(|cached| (cached.block, cached.value))
     }
 
     /// Power is lost. `open` are the writes under way. Of each block any version from the durable one to the
     /// last one may remain: each later version is kept or not by `fate`.
     pub fn lose_power(&mut self, open: &[(usize, u64)], fate: Fate) {
         let mut kept = self.durable.clone();
-        for &(block, value) in self.cache.iter().chain(open) {
+        for (block, value) in self.loose().chain(open.iter().copied()) {
             if (fate.borrow_mut())() {
                 kept[block] = value;
             }

@@ -22,7 +22,7 @@ impl Life {
     pub(super) fn restart(&mut self) {
         let way = WAYS[weighted(&self.swarm.restarts, &mut self.rng)];
         match way {
-            Way::Close => self.close(),
+            Way::Close => self.close_among_faults(),
             _ => self.power_loss(),
         }
         match way {
@@ -94,6 +94,16 @@ impl Life {
         self.world.lose_power(move || fate.u32(..256) < keep);
         self.pending = None;
         self.aborted.clear();
+    }
+
+    /// Where LUs fail now and then, some fail often at the end.
+    fn close_among_faults(&mut self) {
+        let faults = self.world.inner.borrow().profile.faults;
+        if faults > 0 && self.rng.bool() {
+            self.world.inner.borrow_mut().profile.faults = 65536 / 4;
+        }
+        self.close();
+        self.world.inner.borrow_mut().profile.faults = faults;
     }
 
     /// In order, with requests and copies under way and hosts that go on; or power is lost meanwhile.

@@ -196,7 +196,7 @@ impl Swarm {
                 one(&[0, 1, 3], rng),
             ],
             beginning,
-            restarts: [16, one(&[0, 2, 6], rng), one(&[0, 2, 6], rng)],
+            restarts: [16, one(&[0, 4, 8], rng), one(&[0, 2, 6], rng)],
             misfits: 32,
             damage: 0,
             read_after_loss: one(&[0, 64, 256], rng),
@@ -209,9 +209,9 @@ impl Swarm {
 impl Swarm {
     /// Metadata suffers: more of it, so that not all is lost together, and power is lost often.
     pub fn suffer(&mut self, rng: &mut fastrand::Rng) {
-        if rng.usize(..4) == 0 {
+        if rng.usize(..3) == 0 {
             self.profile.extent_blocks = 1;
-            self.profile.blocks = rng.usize(1200..2000);
+            self.profile.blocks = rng.usize(1200..1600);
             self.profile.clones = rng.usize(2..5);
             self.profile.spare_clones = 0;
             self.profile.map_per_clone = rng.usize(..4) > 0;

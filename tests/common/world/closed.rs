@@ -19,7 +19,7 @@ impl World {
         let flushed = inner.metadata_fault_seen || inner.area.loose().is_empty();
         assert!(flushed, "the group is closed, and metadata is not flushed (R26)");
         for lu in std::iter::once(0).chain(inner.members.clone()) {
-            let loose = inner.devices[lu].loose();
+            let loose: Vec<_> = inner.devices[lu].loose().collect();
             assert!(
                 loose.is_empty(),
                 "the group is closed, and LU {lu} is not flushed (R3, R24): {loose:x?}"

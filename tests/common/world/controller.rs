@@ -3,7 +3,7 @@
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::super::device::BLOCK_BYTES;
+use super::super::device::{BLOCK_BYTES, Cached};
 use super::super::model::Block;
 use super::digest::OVER;
 use super::trace::{describe, trace};
@@ -56,7 +56,7 @@ pub struct Held {
     /// Values of a write, taken when it was submitted.
     pub(super) values: Vec<u64>,
     pub(super) bytes: Vec<u8>,
-    pub(super) sealed: Vec<(usize, u64)>,
+    pub(super) sealed: Vec<Cached>,
     pub(super) sealed_area: usize,
     /// It hangs until this turn.
     pub(super) until: u64,

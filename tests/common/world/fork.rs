@@ -187,7 +187,7 @@ impl Snapshot {
     pub fn loose(&self) -> Loose {
         let mut loose = Loose::default();
         for (lu, device) in self.inner.devices.iter().enumerate() {
-            loose.blocks.extend(device.loose().iter().map(|&(block, value)| (lu, block, value)));
+            loose.blocks.extend(device.loose().map(|(block, value)| (lu, block, value)));
             for held in self.inner.held.iter().filter(|held| held.io.lu as usize == lu) {
                 let first = held.io.first_block as usize;
                 let values = held.values.iter().enumerate();
