@@ -49,10 +49,12 @@ impl Device {
     /// A flush that covers this much completes.
     pub fn flush(&mut self, sealed: &[(usize, u64)]) {
         for entry in sealed {
-            if let Some(at) = self.cache.iter().position(|cached| cached == entry) {
-                self.cache.remove(at);
-                self.durable[entry.0] = entry.1;
-            }
+            let Some(at) = self.cache.iter().position(|cached| cached == entry) else { continue };
+            self.durable[entry.0] = entry.1;
+            // Zeroes may be newer ones than were sealed: then what lay between is past, too.
+            let newer = self.cache.split_off(at + 1);
+            self.cache.retain(|cached| cached.0 != entry.0);
+            self.cache.extend(newer);
         }
     }
 
