@@ -152,7 +152,7 @@ impl Hosts {
 
     /// A Clone that is compared with the Source, if hosts may write it.
     fn draw_chased(&self, inner: &Inner, rng: &mut fastrand::Rng) -> Option<usize> {
-        inner.verified().filter(|&lu| self.to_clones > 0 && inner.usable[lu] && rng.bool())
+        inner.verified().filter(|&lu| self.to_clones > 0 && inner.usable[lu] && rng.usize(..4) > 0)
     }
 
     fn draw_first(&self, blocks: usize, rng: &mut fastrand::Rng) -> usize {

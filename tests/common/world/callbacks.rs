@@ -106,7 +106,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     let until = if inner.habits.hangs > 0 && inner.chance(inner.habits.hangs) {
         inner.turn + inner.rng.u64(100..1500)
     } else if inner.habits.slow > 0 && !Inner::is_metadata(&io) && inner.rng.u32(..256) < inner.habits.slow {
-        inner.turn + inner.rng.u64(4..60)
+        inner.turn + inner.rng.u64(2..20)
     } else {
         0
     };

@@ -129,7 +129,7 @@ impl Inner {
                 blocks[block] = None;
             }
         };
-        device.loose().iter().for_each(|&(block, value)| may_land(block, value));
+        device.loose().for_each(|(block, value)| may_land(block, value));
         for held in self.held.iter().filter(|held| held.io.lu as usize == lu) {
             let first = held.io.first_block as usize;
             held.values.iter().enumerate().for_each(|(number, &value)| may_land(first + number, value));
