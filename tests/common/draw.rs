@@ -127,7 +127,8 @@ impl Hosts {
             0
         };
         let chases = self.chase > 0 && rng.u32(..256) < self.chase;
-        let (lu, first) = match if chases { inner.any_at_work(rng) } else { None } {
+        let chased = if chases { inner.any_at_work(rng) } else { None };
+        let (lu, first) = match chased {
             Some(block) => (self.draw_chased(&inner, rng).unwrap_or(lu), block),
             None => (lu, self.draw_first(profile.blocks, rng)),
         };
