@@ -620,7 +620,7 @@ fn r76_polls_come_to_rest_whatever_stands_in_the_way() {
             finish(&world);
 
             let world = reversing(quick);
-            world.inner.borrow_mut().bad_blocks = Some((1, 5));
+            world.inner.borrow_mut().bad_blocks = vec![(1, 5)];
             world.inner.borrow_mut().fault_seen = true;
             rest(&world, "a block of the Clone is bad");
             let info = world.clone_info(1);
@@ -629,7 +629,7 @@ fn r76_polls_come_to_rest_whatever_stands_in_the_way() {
             world.host(CLONE_GROUP_IO_WRITE, 0, 6, 1, false);
             world.settle_or_stall();
             rest(&world, "a block of the Clone is bad, and hosts wrote");
-            world.inner.borrow_mut().bad_blocks = None;
+            world.inner.borrow_mut().bad_blocks.clear();
             assert_eq!(world.run_operation(RESUME), CLONE_GROUP_OK);
             finish(&world);
 

@@ -241,7 +241,7 @@ fn r39_a_restore_excludes_other_operations() {
 #[test]
 fn r61_a_whole_write_heals_a_bad_extent() {
     let world = restoring(PROFILE);
-    world.inner.borrow_mut().bad_blocks = Some((1, 5));
+    world.inner.borrow_mut().bad_blocks = vec![(1, 5)];
     world.inner.borrow_mut().fault_seen = true;
     world.settle_or_stall();
     let info = world.clone_info(1);

@@ -10,6 +10,8 @@ mod common;
 mod damage;
 #[path = "simulation/hang.rs"]
 mod hang;
+#[path = "simulation/lasting.rs"]
+mod lasting;
 #[path = "simulation/life.rs"]
 mod life;
 #[path = "simulation/log.rs"]
@@ -69,6 +71,14 @@ fn random_lives_that_must_end() {
 fn random_lives_with_damage() {
     run("cargo test --test simulation random_lives_with_damage", some(60, 2000), |seed| {
         live(seed, Mode::Damage)
+    });
+}
+
+/// Faults last for a time, and errors come in rows: when hosts are silent everything comes to rest, and the maps are exact.
+#[test]
+fn random_lives_with_lasting_faults() {
+    run("cargo test --test simulation random_lives_with_lasting_faults", some(100, 7000), |seed| {
+        live(seed, Mode::Lasting)
     });
 }
 

@@ -66,7 +66,7 @@ const STATES: [State; 4] = [Synchronizing, Synchronized, Fractured, Restoring];
 /// that the state stays; in a restore extent 9 is in the Protected Restore Map.
 fn array_in(state: State, profile: Profile) -> Placed {
     array_with(state, profile, |world| {
-        world.inner.borrow_mut().bad_blocks = Some((usize::from(state == Restoring), 4));
+        world.inner.borrow_mut().bad_blocks = vec![(usize::from(state == Restoring), 4)];
         world.inner.borrow_mut().fault_seen = true;
     })
 }
@@ -287,7 +287,7 @@ fn read_errors_are_reported() {
     for lu in [0, 1] {
         for copy_blocks in [2, 16] {
             let world = array_in(Synchronized, Profile { copy_blocks, ..PROFILE });
-            world.inner.borrow_mut().bad_blocks = Some((lu, 13));
+            world.inner.borrow_mut().bad_blocks = vec![(lu, 13)];
             world.inner.borrow_mut().fault_seen = true;
             world.rot(1, 9);
             world.rot(1, 30);

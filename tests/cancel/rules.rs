@@ -281,7 +281,7 @@ fn stalled_extents_are_forgotten() {
         let world = restoring(PROFILE);
         {
             let inner = &mut *world.inner.borrow_mut();
-            inner.bad_blocks = Some((1, 5));
+            inner.bad_blocks = vec![(1, 5)];
             inner.fault_seen = true;
         }
         // A run that fails on demand is tried extent by extent.
@@ -294,7 +294,7 @@ fn stalled_extents_are_forgotten() {
             (info.conditions & CLONE_GROUP_CONDITION_STALLED, info.extents_failed, info.first_failed_extent),
             (0, 0, 0)
         );
-        world.inner.borrow_mut().bad_blocks = None;
+        world.inner.borrow_mut().bad_blocks.clear();
         if ask == Ask::Cancel(1) {
             check_refused(&world);
         } else {

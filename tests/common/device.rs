@@ -76,6 +76,22 @@ impl Device {
         self.now.clone_from(&self.durable);
     }
 
+    /// A flush failed, and of what the cache held it goes on to return some, by block and value, though that is not
+    /// durable and no later flush makes it so, as page caches do. The rest is dropped.
+    pub fn count_as_clean(&mut self, returned: impl Fn(usize, u64) -> bool) {
+        for Cached { block, .. } in std::mem::take(&mut self.cache) {
+            if !returned(block, self.now[block]) {
+                self.now[block] = self.durable[block];
+            }
+        }
+    }
+
+    /// What counted as clean and is not durable is not returned any more.
+    pub fn evict(&mut self) {
+        self.now.clone_from(&self.durable);
+        self.cache.iter().for_each(|cached| self.now[cached.block] = cached.value);
+    }
+
     /// What would surely be there after a power loss.
     pub fn durable(&self) -> &[u64] {
         &self.durable
@@ -125,6 +141,12 @@ impl Area {
         } else {
             self.durable[offset..offset + bytes.len()].copy_from_slice(bytes);
         }
+    }
+
+    /// A flush failed, and what was written since the last one is lost.
+    pub fn drop_cached(&mut self) {
+        self.cache.clear();
+        self.now.clone_from(&self.durable);
     }
 
     /// Somebody changed what lies there.

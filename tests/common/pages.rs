@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::superblock::Superblock;
+
 /// What the simulation needs to know of the layout.
 #[derive(Clone, Copy)]
 pub struct Format {
@@ -51,11 +53,7 @@ impl Format {
     pub fn copies<'a>(&self, area: &'a [u8], page: usize) -> [Option<&'a [u8]>; 2] {
         [0, 1].map(|slot| {
             let image = &area[self.page_copy(slot, page)];
-            let crc = u32::from_le_bytes(image[60..64].try_into().unwrap());
-            let mut hasher = crc32fast::Hasher::new();
-            hasher.update(&image[..60]);
-            hasher.update(&image[64..]);
-            (&image[..4] == b"CGPG" && hasher.finalize() == crc).then_some(image)
+            is_page(image).then_some(image)
         })
     }
 
@@ -74,6 +72,20 @@ impl Format {
     /// Extents of a page; of the last one, some that are not there.
     pub fn extents_of(&self, page: usize) -> Range<usize> {
         page * self.page_extents..(page + 1) * self.page_extents
+    }
+
+    /// Where the other copy lies of the page, or the superblock, whose copy begins there.
+    pub fn other_copy(&self, offset: usize) -> usize {
+        let region = self.region_bytes();
+        if offset < region { offset + region } else { offset - region }
+    }
+
+    /// The sequence number of a page or of a superblock, if it is valid.
+    pub fn sequence(&self, image: &[u8]) -> Option<u64> {
+        if is_page(image) {
+            return Some(page_sequence(image));
+        }
+        Superblock::in_slot(image).map(|superblock| superblock.sequence())
     }
 
     /// Bit of the Persistent Delta Map that counts for this Clone.
@@ -136,6 +148,15 @@ impl Format {
 /// A bit of a column.
 pub fn is_set(column: &[u8], inside: usize) -> bool {
     column[inside / 8] >> (inside % 8) & 1 == 1
+}
+
+/// Whether this is a valid image of a page.
+fn is_page(image: &[u8]) -> bool {
+    let crc = u32::from_le_bytes(image[60..64].try_into().unwrap());
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&image[..60]);
+    hasher.update(&image[64..]);
+    &image[..4] == b"CGPG" && hasher.finalize() == crc
 }
 
 fn page_sequence(image: &[u8]) -> u64 {

@@ -5,7 +5,8 @@
 //! are durable (I11).
 //!
 //! One noun, one file: `profile` (what it is made of), `group` (what one asks of the library), `hosts`, `controller`
-//! (which holds I/Os and does them), `callbacks`, `checks` (at every submission, and of media and maps), `promises` (of
+//! (which holds I/Os and does them), `lasting_fault`, `excuse`
+//! (what of hosts may fail with an I/O, and has to), `flush_record`, `newest_copy`, `callbacks`, `checks` (at every submission, and of media and maps), `promises` (of
 //! metadata that goes out), `view` (what hosts see as the Source), `power`, `trace`, `rest` and `closed` (what must hold
 //! when nothing is under way), `damage` (what cannot be read), `outlook` (what Recovery must make of it), `misfit` (what it
 //! must refuse), `slips` (of the controller), `unknown` (a superblock whose write failed).
@@ -29,11 +30,16 @@ mod comparisons;
 mod controller;
 pub mod damage;
 mod digest;
+mod excuse;
+mod flush_record;
+mod flushed_operation;
 pub mod fork;
 mod group;
 mod habits;
 mod hosts;
+mod lasting_fault;
 mod misfit;
+mod newest_copy;
 mod outlook;
 mod placed;
 mod power;
@@ -51,6 +57,10 @@ use callbacks::{done, event, submitted};
 use comparisons::Comparisons;
 use controller::Held;
 use damage::Damage;
+use excuse::Excuse;
+use flush_record::FlushRecord;
+use flushed_operation::FlushedOperation;
+use newest_copy::LastCopies;
 use profile::config;
 use slips::Slips;
 
@@ -62,6 +72,7 @@ pub use self::{
     digest::Tally,
     habits::{Habits, Reenter},
     hosts::HostOp,
+    lasting_fault::{Failing, LastingFault},
     misfit::Misfit,
     outlook::Outlook,
     placed::Placed,
@@ -93,8 +104,29 @@ pub struct Inner {
     pub power_fails_at: u64,
     pub fault_seen: bool,
     pub metadata_fault_seen: bool,
-    /// A block of an LU that cannot be read.
-    pub bad_blocks: Option<(usize, usize)>,
+    /// Faults that last.
+    pub lasting: Vec<LastingFault>,
+    /// Blocks that cannot be read until they are written: LU, block.
+    pub bad_blocks: Vec<(usize, usize)>,
+    /// Since copies onto the Source began: flushes of it that failed, and extents of which a copy failed
+    /// that was of nothing else.
+    pub flushes_failed: u64,
+    pub failed_alone: std::collections::BTreeSet<usize>,
+    /// A metadata write failed, and no repair has worked since (R33).
+    pub metadata_unrepaired: bool,
+    last_copies: LastCopies,
+    /// Copies of metadata that could not be read when they were to be, by offset: nobody knows whether they are newer.
+    unread: std::collections::BTreeSet<usize>,
+    /// Pages, and the superblock, that were written since a repair was asked for, by the offset of the first copy.
+    written: std::collections::BTreeSet<usize>,
+    /// By LU: its flushes.
+    flush_records: Vec<FlushRecord>,
+    /// The last one that was asked for and flushes LUs.
+    flushed_operation: Option<FlushedOperation>,
+    /// A flush failed, and no poll has begun since, so that the library does not know.
+    flush_unheard: bool,
+    /// The same of copies.
+    copies_unheard: Vec<clone_group_io>,
     /// Host flushes that are done, with their statuses.
     pub flushes: Vec<(u64, i32)>,
     /// Host requests that are over, with their statuses.
@@ -221,7 +253,18 @@ impl World {
             power_fails_at: u64::MAX,
             fault_seen: false,
             metadata_fault_seen: false,
-            bad_blocks: None,
+            lasting: Vec::new(),
+            bad_blocks: Vec::new(),
+            flushes_failed: 0,
+            failed_alone: std::collections::BTreeSet::new(),
+            metadata_unrepaired: false,
+            last_copies: LastCopies::new(),
+            unread: Default::default(),
+            written: Default::default(),
+            flush_records: vec![FlushRecord::default(); profile.clones + 1],
+            flushed_operation: None,
+            flush_unheard: false,
+            copies_unheard: Vec::new(),
             flushes: Vec::new(),
             statuses: Vec::new(),
             failed: Vec::new(),

@@ -24,6 +24,8 @@ pub enum Mode {
     Liveness,
     /// Never, but the medium of the metadata suffers at power losses.
     Damage,
+    /// At any time, and many of them last.
+    Lasting,
 }
 
 pub struct Life {
@@ -39,10 +41,7 @@ pub struct Life {
 impl Life {
     pub fn begin(seed: u64, mode: Mode) -> Life {
         let mut rng = fastrand::Rng::with_seed(seed ^ (mode as u64) << 60);
-        let mut swarm = Swarm::draw(matches!(mode, Mode::Safety | Mode::Liveness), &mut rng);
-        if mode == Mode::Damage {
-            swarm.suffer(&mut rng);
-        }
+        let swarm = Swarm::draw(mode, &mut rng);
         let quiet = Profile { faults: 0, metadata_faults: 0, retry: 0, immediate: 256, ..swarm.profile };
         let calm = Habits { early: 0, hangs: 0, slow: 0, reenters: 0, ..swarm.habits };
         let mut world = World::with_habits(quiet, calm, seed);
@@ -111,6 +110,8 @@ impl Life {
             Turn::Abort => self.abort(),
             Turn::Hang => self.hang(),
             Turn::Restart => self.restart(),
+            Turn::Fault => self.change_faults(),
+            Turn::Rest => self.rest(),
         }
     }
 
@@ -258,6 +259,8 @@ impl Life {
             let inner = &mut *self.world.inner.borrow_mut();
             inner.profile.faults = 0;
             inner.profile.metadata_faults = 0;
+            inner.lasting.clear();
+            inner.bad_blocks.clear();
             inner.nothing_hangs();
         }
         if mode == Mode::Liveness {

@@ -89,7 +89,25 @@ impl Step {
         if self.fractures() {
             world.inner.borrow_mut().note_fracture();
         }
-        world.operation(|group, tag| self.call(group, tag))
+        let tag = world.operation(|group, tag| self.call(group, tag))?;
+        if self == Step::Repair {
+            world.inner.borrow_mut().repair_begins();
+        }
+        if let Some(lus) = self.flushes() {
+            world.inner.borrow_mut().flushes_before_done(tag, lus);
+        }
+        Ok(tag)
+    }
+
+    /// The LUs that are flushed before it is done.
+    fn flushes(self) -> Option<Vec<usize>> {
+        match self {
+            Step::Fracture(lu) | Step::Restore(lu) | Step::Reverse(lu) | Step::Retarget(lu) => {
+                Some(vec![0, lu as usize])
+            }
+            Step::Accept => Some(vec![0]),
+            _ => None,
+        }
     }
 
     /// Asks for it and waits.
@@ -130,8 +148,8 @@ fn next(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
         CLONE_GROUP_CLONE_OUT_OF_SYNC => Step::Synchronize(lu),
         CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu),
         CLONE_GROUP_CLONE_FRACTURED => match rng.usize(..12) {
-            0..=3 => Step::Restore(lu),
-            4..=5 => Step::Reverse(lu),
+            0..=2 => Step::Restore(lu),
+            3..=5 => Step::Reverse(lu),
             6 => Step::Synchronize(lu),
             7 => Step::Remove(lu),
             _ => Step::Verify(lu, rng.bool()),

@@ -34,12 +34,18 @@ impl Life {
     /// Nothing fails, hangs or comes in between.
     fn calmly(&mut self, act: impl FnOnce(&mut Life)) {
         let (profile, habits) = (self.world.inner.borrow().profile, self.world.inner.borrow().habits);
+        let faults = {
+            let inner = &mut *self.world.inner.borrow_mut();
+            (std::mem::take(&mut inner.lasting), std::mem::take(&mut inner.bad_blocks))
+        };
         self.behave_as(
             Profile { faults: 0, metadata_faults: 0, ..profile },
             Habits { hangs: 0, slow: 0, reenters: 0, ..habits },
         );
         act(self);
         self.behave_as(profile, habits);
+        let inner = &mut *self.world.inner.borrow_mut();
+        (inner.lasting, inner.bad_blocks) = faults;
     }
 
     fn behave_as(&self, profile: Profile, habits: Habits) {

@@ -1,6 +1,8 @@
 //! What a seed makes of an array, its hosts and its operator: each draws its own weights, so that some lives do a few
 //! things again and again that others hardly do at all.
 
+use super::lasting::Lasting;
+use super::life::Mode;
 use crate::common::draw::{HOSTS, Hosts};
 use crate::common::world::{Habits, Profile};
 
@@ -15,9 +17,11 @@ pub enum Turn {
     Abort,
     Hang,
     Restart,
+    Fault,
+    Rest,
 }
 
-pub const TURNS: [Turn; 8] = [
+pub const TURNS: [Turn; 10] = [
     Turn::Host,
     Turn::Complete,
     Turn::Poll,
@@ -26,6 +30,8 @@ pub const TURNS: [Turn; 8] = [
     Turn::Abort,
     Turn::Hang,
     Turn::Restart,
+    Turn::Fault,
+    Turn::Rest,
 ];
 
 /// How a life begins.
@@ -46,7 +52,7 @@ pub struct Swarm {
     pub hosts: Hosts,
     pub turns: usize,
     /// Weights of `TURNS`.
-    pub weights: [u32; 8],
+    pub weights: [u32; 10],
     /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
     pub operator: [u32; 5],
     pub beginning: Beginning,
@@ -63,6 +69,7 @@ pub struct Swarm {
     /// I/Os completed in a turn, at most, and the budget of polls.
     pub completions: usize,
     pub budget: u32,
+    pub lasting: Lasting,
 }
 
 /// With a column for each of so many Clones a page of the simulated arrays holds 64 extents.
@@ -149,7 +156,58 @@ fn hosts(rng: &mut fastrand::Rng) -> Hosts {
 }
 
 impl Swarm {
-    pub fn draw(faults: bool, rng: &mut fastrand::Rng) -> Swarm {
+    pub fn draw(mode: Mode, rng: &mut fastrand::Rng) -> Swarm {
+        let faults = matches!(mode, Mode::Safety | Mode::Liveness | Mode::Lasting);
+        let mut swarm = Swarm::draw_common(faults, rng);
+        match mode {
+            Mode::Damage => swarm.suffer(rng),
+            Mode::Lasting => return swarm.with_lasting_faults(rng),
+            _ => {}
+        }
+        swarm
+    }
+
+    /// Most of the faults last, and what a cache may lose is much.
+    fn with_lasting_faults(self, rng: &mut fastrand::Rng) -> Swarm {
+        let mut swarm = Swarm { lasting: Lasting::draw(rng), ..self };
+        let rarely = |of: u32, rng: &mut fastrand::Rng| if rng.usize(..4) > 0 { 0 } else { of };
+        let profile = &mut swarm.profile;
+        profile.volatile |= rng.usize(..4) > 0;
+        profile.host_durable &= rng.usize(..4) == 0;
+        profile.faults = rarely(profile.faults, rng);
+        profile.metadata_faults = rarely(profile.metadata_faults, rng);
+        [swarm.weights[8], swarm.weights[9]] = [one(&[10, 20, 40], rng), one(&[5, 10, 20], rng)];
+        if rng.bool() { swarm.with_failing_flushes(rng) } else { swarm }
+    }
+
+    /// Flushes fail now and then, and nothing else: caches hold much when one does, and much is under way.
+    fn with_failing_flushes(self, rng: &mut fastrand::Rng) -> Swarm {
+        let mut swarm =
+            Swarm { lasting: Lasting::of_flushes(rng), beginning: Beginning::PointsInTime, ..self };
+        let profile = &mut swarm.profile;
+        (profile.volatile, profile.host_durable) = (true, false);
+        (profile.faults, profile.metadata_faults) = (0, 0);
+        profile.immediate = one(&[0, 0, 64], rng);
+        profile.persist_flush |= rng.usize(..4) > 0;
+        swarm.habits.early = 0;
+        swarm.habits.hangs = one(&[0, 0, 2000, 8000], rng);
+        swarm.hosts.fua = one(&[0, 0, 64], rng);
+        swarm.hosts.mix[4] = one(&[1, 4, 8], rng);
+        swarm.completions = one(&[1, 2, 3], rng);
+        // Copies are slow, in small pieces, and resumed soon: many flushes meet them.
+        profile.clones = profile.clones.min(one(&[1, 1, 2, 3], rng));
+        profile.copy_blocks = profile.copy_blocks.min(one(&[2, 2, 32], rng));
+        profile.copies = profile.copies.max(3);
+        swarm.weights[3] = one(&[20, 60, 200], rng);
+        swarm.weights[4] = one(&[80, 200], rng);
+        swarm.operator[1] = one(&[2, 6, 12], rng);
+        swarm.operator[4] = one(&[1, 3, 10], rng);
+        swarm.budget = one(&[2, 6], rng);
+        swarm.turns *= 3;
+        swarm
+    }
+
+    fn draw_common(faults: bool, rng: &mut fastrand::Rng) -> Swarm {
         // One in 24 is a long life.
         let turns = if rng.usize(..24) == 0 { rng.usize(3000..6000) } else { rng.usize(200..1000) };
         let crashes = one(&[0, 1, 4, 12], rng);
@@ -187,6 +245,8 @@ impl Swarm {
                 one(&[0, 0, 10, 60], rng),
                 one(&[0, 0, 1, 4], rng),
                 crashes,
+                0,
+                0,
             ],
             operator: [
                 10,
@@ -202,6 +262,7 @@ impl Swarm {
             read_after_loss: one(&[0, 64, 256], rng),
             completions: one(&[1, 3, 3, 8], rng),
             budget: one(&[2, 6, 6, 64], rng),
+            lasting: Lasting::default(),
         }
     }
 }

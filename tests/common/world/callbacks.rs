@@ -110,12 +110,16 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     } else {
         0
     };
+    inner.leg_submitted(&io);
+    let submitted = inner.history.tick();
     let held = Held {
         io,
         values,
         bytes,
         sealed,
         sealed_area: inner.area.seal(),
+        submitted,
+        lost: false,
         until,
         poll: inner.polls,
         end: choice,
@@ -151,6 +155,7 @@ pub(super) unsafe extern "C" fn done(context: *mut c_void, tag: u64, status: i32
             let inner = &mut *world.inner.borrow_mut();
             inner.note(DONE, [tag, i64::from(status) as u64]);
             inner.tally.operations += u64::from(status == CLONE_GROUP_OK);
+            inner.check_operation_flushed(tag, status);
             assert!(inner.operations_done.insert(tag, status).is_none(), "an operation is done twice");
         } else {
             world.host_over(tag, status);
@@ -165,6 +170,9 @@ pub(super) unsafe extern "C" fn event(context: *mut c_void, event: *const clone_
     let (world, event) = unsafe { (&*context.cast::<World>(), &*event) };
     caught((), || {
         world.catch_up();
+        if event.kind == CLONE_GROUP_EVENT_METADATA_REPAIRED {
+            world.repaired();
+        }
         told(&mut world.inner.borrow_mut(), event);
         if event.kind == CLONE_GROUP_EVENT_VERIFIED {
             world.check_verified(event.lu as usize, event.status);
@@ -187,7 +195,11 @@ fn told(inner: &mut Inner, event: &clone_group_event) {
             inner.restoring = None;
             inner.view_reversing = false;
         }
-        CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED => inner.view_reversing = false,
+        CLONE_GROUP_EVENT_REVERSE_SYNCHRONIZED => {
+            inner.view_reversing = false;
+            // What the Clone lost, hosts of the Source have not heard of (R24).
+            inner.flush_records[0].owed = std::mem::take(&mut inner.flush_records[event.lu as usize].owed);
+        }
         CLONE_GROUP_EVENT_CANCELED
             if inner.restoring.as_ref().is_some_and(|of| of.0 == event.lu as usize) =>
         {

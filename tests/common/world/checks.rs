@@ -11,6 +11,9 @@ impl World {
     pub fn check_delta_maps(&self) {
         let members = self.inner.borrow().members.clone();
         let restored = self.map(CLONE_GROUP_MAP_PROTECTED_RESTORE, 0);
+        // While metadata cannot be written, a Clone does not take over the intents: G has them still (R33, R52).
+        let failed = self.info().conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0;
+        let intents = self.map(CLONE_GROUP_MAP_PERSISTENT_DELTA, 0);
         for lu in members {
             let info = self.clone_info(lu);
             let delta = self.map(CLONE_GROUP_MAP_DELTA, lu);
@@ -21,7 +24,7 @@ impl World {
                 let differs = inner.devices[0].now[block] != inner.devices[lu].now[block];
                 let protected = info.state == CLONE_GROUP_CLONE_RESTORING && restored[extent];
                 assert!(
-                    !differs || delta[extent] || protected,
+                    !differs || delta[extent] || protected || failed && intents[extent],
                     "block {block} of LU {lu} differs from the Source, and extent {extent} is not in its Delta Map (I2)"
                 );
             }
@@ -85,6 +88,13 @@ impl World {
 }
 
 impl Inner {
+    /// Whether the Source and the Clone differ in the extent now.
+    pub fn differs(&self, extent: usize, lu: usize) -> bool {
+        let first = extent * self.profile.extent_blocks;
+        let end = (first + self.profile.extent_blocks).min(self.profile.blocks);
+        self.devices[0].now[first..end] != self.devices[lu].now[first..end]
+    }
+
     /// The device sees an I/O: may it be submitted at all?
     pub(super) fn check_submission(&mut self, io: &clone_group_io, restoring: bool, states: &[u32]) {
         let writes = matches!(
@@ -92,6 +102,7 @@ impl Inner {
             CLONE_GROUP_IO_WRITE | CLONE_GROUP_IO_WRITE_ZEROES | CLONE_GROUP_IO_DISCARD | CLONE_GROUP_IO_COPY
         );
         if io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
+            self.check_target(io);
             self.check_promises(io);
             if restoring {
                 self.check_protected(io);

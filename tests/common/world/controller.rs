@@ -58,6 +58,10 @@ pub struct Held {
     pub(super) bytes: Vec<u8>,
     pub(super) sealed: Vec<Cached>,
     pub(super) sealed_area: usize,
+    /// When it was submitted, by the clock of the histories.
+    pub(super) submitted: u64,
+    /// It was in the cache already, and was dropped from there when a flush failed: it completes, and changes nothing.
+    pub(super) lost: bool,
     /// It hangs until this turn.
     pub(super) until: u64,
     /// The poll in which it was submitted.
@@ -99,8 +103,7 @@ impl World {
             // SAFETY: a live group.
             assert_eq!(unsafe { clone_group_io_complete(self.group(), io.id, status) }, CLONE_GROUP_OK);
             self.completed(io.id);
-            if io.operation == CLONE_GROUP_IO_FLUSH && status != CLONE_GROUP_OK {
-                // What the cache dropped is stale until a poll hears of it: no contract covers that moment.
+            if self.inner.borrow().flush_unheard {
                 self.poll(64);
             }
         }
@@ -164,10 +167,10 @@ impl World {
     pub fn fail_where(&self, test: impl Fn(&clone_group_io) -> bool) -> usize {
         self.end_where(test, |inner, held| {
             inner.steps += 1;
-            inner.fault_seen = true;
             if held.io.operation == CLONE_GROUP_IO_FLUSH {
                 inner.drop_cached(held.io.lu as usize);
             }
+            inner.note_end(&held.io, -5);
             -5
         })
     }
@@ -226,6 +229,7 @@ impl Inner {
     pub(super) fn perform(&mut self, held: &Held) -> i32 {
         let status = self.perform_unnoted(held);
         self.compare_ends(&held.io);
+        self.note_end(&held.io, status);
         self.note_io(OVER, &held.io, status);
         self.tally.faults += u64::from(status < 0);
         if status < 0 && held.io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
@@ -244,9 +248,14 @@ impl Inner {
         let (Choice::Fail(status) | Choice::FailDone(status)) = how else {
             return self.perform(held);
         };
+        self.fail_as(held, how, status);
+        self.note_end(&held.io, status);
+        status
+    }
+
+    fn fail_as(&mut self, held: &Held, how: Choice, status: i32) {
         let lu = held.io.lu as usize;
         self.fault_seen = true;
-        self.metadata_fault_seen |= Inner::is_metadata(&held.io);
         match held.io.operation {
             _ if how == Choice::Fail(status) => {}
             CLONE_GROUP_IO_PERSIST_WRITE => self.area.write(held.io.offset_bytes as usize, &held.bytes),
@@ -256,7 +265,6 @@ impl Inner {
             }
             _ => {}
         }
-        status
     }
 
     pub fn chance(&mut self, of_65536: u32) -> bool {
@@ -271,8 +279,14 @@ impl Inner {
         self.steps += 1;
         trace(|| format!("over   {}", describe(&held.io)));
         match held.end {
-            Choice::FailLater(status) => return self.perform_choice(held, Choice::Fail(status)),
-            Choice::FailDoneLater(status) => return self.perform_choice(held, Choice::FailDone(status)),
+            Choice::FailLater(status) => {
+                self.fail_as(held, Choice::Fail(status), status);
+                return status;
+            }
+            Choice::FailDoneLater(status) => {
+                self.fail_as(held, Choice::FailDone(status), status);
+                return status;
+            }
             _ => {}
         }
         let io = &held.io;
@@ -280,24 +294,28 @@ impl Inner {
             return self.perform_metadata(held);
         }
         let (lu, first, count) = (io.lu as usize, io.first_block as usize, io.block_count as usize);
-        if self.chance(self.profile.faults) {
+        if self.chance(self.profile.faults) || self.fails_lastingly(io) {
             return self.perform_failure(held);
         }
         let fua = io.flags & CLONE_GROUP_IO_FUA != 0;
-        let bad = self
-            .bad_blocks
-            .is_some_and(|(bad_lu, block)| bad_lu == lu && (first..first + count).contains(&block));
-        if bad && io.operation == CLONE_GROUP_IO_READ {
+        if self.reads_bad_block(io) {
             return -5;
         }
         match io.operation {
+            _ if held.lost => {}
             CLONE_GROUP_IO_READ => {
                 let values = self.devices[lu].now[first..first + count].to_vec();
                 store(io, &values);
             }
-            CLONE_GROUP_IO_FLUSH => self.devices[lu].flush(&held.sealed),
+            CLONE_GROUP_IO_FLUSH => {
+                self.devices[lu].flush(&held.sealed);
+                self.flush_is_over(lu, held.submitted);
+            }
             CLONE_GROUP_IO_DISCARD if !self.reads_zeroes(lu) => self.discard(held),
-            _ => self.devices[lu].write(first, &held.values, fua),
+            _ => {
+                self.devices[lu].write(first, &held.values, fua);
+                self.heal_blocks(lu, first..first + count);
+            }
         }
         CLONE_GROUP_OK
     }
@@ -317,22 +335,51 @@ impl Inner {
     /// A failed write leaves the old or the new in each block; a failed flush may have dropped what it should have
     /// written (R24).
     fn perform_failure(&mut self, held: &Held) -> i32 {
-        self.fault_seen = true;
         let (lu, first) = (held.io.lu as usize, held.io.first_block as usize);
         for (number, &value) in held.values.iter().enumerate() {
             if self.rng.bool() {
                 self.devices[lu].write(first + number, &[value], false);
             }
         }
-        if held.io.operation == CLONE_GROUP_IO_FLUSH && self.rng.bool() {
-            self.drop_cached(lu);
+        if held.io.operation == CLONE_GROUP_IO_FLUSH {
+            self.perform_failed_flush(lu);
         }
         -5
+    }
+
+    /// It may leave all as it was, drop what it should have written, or lose that and return it still.
+    fn perform_failed_flush(&mut self, lu: usize) {
+        match self.rng.usize(..3) {
+            0 => return,
+            1 => self.devices[lu].drop_cached(),
+            _ => self.count_as_clean(lu),
+        }
+        // Writes under way may be in the cache already, and lost with it (N8).
+        let Inner { held, rng, .. } = self;
+        let cached = |held: &&mut Held| held.io.lu as usize == lu && held.io.flags & CLONE_GROUP_IO_FUA == 0;
+        held.iter_mut()
+            .filter(cached)
+            .filter(|held| !held.values.is_empty())
+            .for_each(|held| held.lost |= rng.bool());
+        self.cache_was_lost(lu);
+    }
+
+    /// What the library writes there again before it counts on it may stay readable without being durable (N13): copies
+    /// onto the Source, and all that a Clone or the Source gets beside the LU whose content counts.
+    fn count_as_clean(&mut self, lu: usize) {
+        let Inner { devices, restoring, view_content, usable, reversing, .. } = self;
+        let follows = if lu == 0 { *reversing != 0 } else { !usable[lu] && *reversing != lu };
+        let copied = lu == 0 && restoring.is_some();
+        devices[lu].count_as_clean(|block, value| follows || copied && view_content[block] == value);
     }
 
     /// A flush failed, and what it should have written is lost: hosts may see what was there before.
     pub(super) fn drop_cached(&mut self, lu: usize) {
         self.devices[lu].drop_cached();
+        self.cache_was_lost(lu);
+    }
+
+    fn cache_was_lost(&mut self, lu: usize) {
         // In a Reverse Synchronization the Clone has what hosts see on the Source (R41).
         let lu = match self.reversing {
             0 => lu,
@@ -343,14 +390,15 @@ impl Inner {
         // What was acknowledged may be gone: another history begins.
         self.end_histories(lu);
         self.models[lu].iter_mut().for_each(Block::lose_cached);
+        if lu == 0 {
+            // So may what a Clone has that is being fractured.
+            let values = self.fracture_values.iter_mut().zip(&self.models[0]);
+            values.for_each(|(values, block)| values.extend(block.readable()));
+        }
         let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
         for read in readers {
             for (number, legal) in read.readable.iter_mut().enumerate() {
                 legal.extend(self.models[lu][read.first + number].readable());
-                // A copy that was dropped uncovers what lay below it, for reads that are under way.
-                if lu == 0 && self.restoring.is_some() {
-                    legal.extend(&self.mixture[read.first + number]);
-                }
             }
         }
     }
@@ -358,16 +406,17 @@ impl Inner {
     pub(super) fn perform_metadata(&mut self, held: &Held) -> i32 {
         let io = &held.io;
         let (offset, length) = (io.offset_bytes as usize, io.length_bytes as usize);
-        if io.operation == CLONE_GROUP_IO_PERSIST_WRITE && self.chance(self.profile.metadata_faults) {
-            self.metadata_fault_seen = true;
-            if self.rng.bool() {
-                self.area.write(offset, &held.bytes);
-            }
+        let failed = io.operation == CLONE_GROUP_IO_PERSIST_WRITE
+            && self.chance(self.profile.metadata_faults)
+            || self.fails_lastingly(io);
+        if failed {
+            self.perform_metadata_failure(held);
             return -5;
         }
         let bytes = offset..offset + length;
         match io.operation {
             CLONE_GROUP_IO_PERSIST_READ if self.damage.touches(&bytes) => return -5,
+            _ if held.lost => {}
             CLONE_GROUP_IO_PERSIST_READ => {
                 // SAFETY: the library's buffer of this length, valid until the I/O is over.
                 unsafe {
@@ -385,6 +434,22 @@ impl Inner {
             _ => self.area.flush(held.sealed_area),
         }
         CLONE_GROUP_OK
+    }
+}
+
+impl Inner {
+    /// A write may have been done nevertheless; a flush may have lost what it should have written, and what is being
+    /// written (N8).
+    fn perform_metadata_failure(&mut self, held: &Held) {
+        if self.rng.bool() {
+            return;
+        }
+        if held.io.operation == CLONE_GROUP_IO_PERSIST_WRITE {
+            return self.area.write(held.io.offset_bytes as usize, &held.bytes);
+        }
+        self.area.drop_cached();
+        let Inner { held, rng, .. } = self;
+        held.iter_mut().filter(|held| !held.bytes.is_empty()).for_each(|held| held.lost |= rng.bool());
     }
 }
 

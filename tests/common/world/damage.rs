@@ -18,35 +18,40 @@ pub enum Span {
 
 /// Which units cannot be read, by where they lie.
 #[derive(Clone, Default, Debug)]
-pub struct Damage(BTreeMap<usize, Span>);
+pub struct Damage {
+    units: BTreeMap<usize, Span>,
+    /// Some unit could not be read, or decayed, ever: which copy is the newest may be unknown.
+    pub suffered: bool,
+}
 
 impl Damage {
     pub fn hide(&mut self, unit: usize, span: Span) {
-        self.0.insert(unit, span);
+        self.suffered = true;
+        self.units.insert(unit, span);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.units.is_empty()
     }
 
     /// Whether some of these bytes cannot be read.
     pub fn touches(&self, bytes: &Range<usize>) -> bool {
-        self.0.keys().any(|&unit| unit < bytes.end && bytes.start < unit + UNIT_BYTES)
+        self.units.keys().any(|&unit| unit < bytes.end && bytes.start < unit + UNIT_BYTES)
     }
 
     /// These bytes were written.
     pub fn written(&mut self, bytes: &Range<usize>) {
-        self.0.retain(|&unit, _| unit >= bytes.end || bytes.start >= unit + UNIT_BYTES);
+        self.units.retain(|&unit, _| unit >= bytes.end || bytes.start >= unit + UNIT_BYTES);
     }
 
     /// What does not last is over.
     pub fn pass(&mut self) {
-        self.0.retain(|_, &mut span| span == Span::Lasting);
+        self.units.retain(|_, &mut span| span == Span::Lasting);
     }
 
     /// Everything can be read again.
     pub fn heal(&mut self) {
-        self.0.clear();
+        self.units.clear();
     }
 }
 
@@ -140,6 +145,7 @@ impl World {
 impl Inner {
     /// A byte is another one.
     fn decay(&mut self, place: &Range<usize>) {
+        self.damage.suffered = true;
         let mut area = self.area.now.clone();
         area[self.rng.usize(place.clone())] ^= 0x10;
         self.area.replace(&area);

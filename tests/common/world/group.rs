@@ -45,13 +45,39 @@ impl World {
     pub fn poll(&self, budget: u32) -> i32 {
         self.inner.borrow_mut().polls += 1;
         // SAFETY: a live group.
-        self.after_poll(no_violation(unsafe { clone_group_cod_poll(self.group(), budget) }))
+        self.hearing(|| unsafe { clone_group_cod_poll(self.group(), budget) })
     }
 
     pub fn step(&self, budget: u32) -> i32 {
         self.inner.borrow_mut().polls += 1;
         // SAFETY: a live group.
-        self.after_poll(no_violation(unsafe { clone_group_sync_step(self.group(), budget) }))
+        self.hearing(|| unsafe { clone_group_sync_step(self.group(), budget) })
+    }
+
+    /// Polls once, and again while the library does not know of a flush that failed: what the cache dropped is stale until
+    /// then, and no contract covers that moment.
+    fn hearing(&self, poll: impl FnOnce() -> i32) -> i32 {
+        let state = self.after_poll(self.listen(poll));
+        for _ in 0..8 {
+            if !self.inner.borrow().flush_unheard {
+                break;
+            }
+            // SAFETY: a live group.
+            self.listen(|| unsafe { clone_group_cod_poll(self.group(), 64) });
+        }
+        state
+    }
+
+    /// A poll hears first of all of what was completed before it.
+    fn listen(&self, poll: impl FnOnce() -> i32) -> i32 {
+        let copies = {
+            let inner = &mut *self.inner.borrow_mut();
+            inner.flush_unheard = false;
+            inner.copies_unheard.len()
+        };
+        let state = no_violation(poll());
+        self.inner.borrow_mut().copies_unheard.drain(..copies);
+        state
     }
 
     pub fn info(&self) -> clone_group_info {

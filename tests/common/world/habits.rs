@@ -59,7 +59,7 @@ impl World {
     pub(super) fn reenter(&self) {
         {
             let inner = &mut *self.inner.borrow_mut();
-            let off = inner.steps >= inner.power_fails_at;
+            let off = inner.steps >= inner.power_fails_at || inner.flush_unheard;
             if off || inner.habits.reenters == 0 || inner.rng.u32(..256) >= inner.habits.reenters {
                 return;
             }

@@ -10,7 +10,7 @@ use super::super::model::Block;
 use super::callbacks::no_violation;
 use super::digest::{DONE, HOST};
 use super::trace::trace;
-use super::{Inner, World};
+use super::{Excuse, Inner, World};
 
 #[derive(Clone, Debug)]
 pub struct HostOp {
@@ -36,6 +36,7 @@ pub struct HostOp {
     pub(super) epoch: u64,
     /// The superblock whose result was unknown when it was sent (R33).
     pub(super) unknown: Option<u64>,
+    pub(super) excuse: Excuse,
 }
 
 impl HostOp {
@@ -151,7 +152,9 @@ impl World {
                 overtaken: 0,
                 epoch: inner.history.epoch(lu),
                 unknown,
+                excuse: Excuse::default(),
             };
+            op.excuse = inner.excuse(&op);
             let blocks = &mut inner.models[lu];
             match operation {
                 CLONE_GROUP_IO_READ => {
@@ -247,6 +250,8 @@ impl World {
     pub(super) fn host_over(&self, tag: u64, status: i32) {
         self.check_completed_write(tag, status);
         self.check_known(tag, status);
+        self.check_failed_read(tag, status);
+        self.check_host_flush(tag, status);
         self.inner.borrow_mut().host_done(tag, status);
     }
 }
@@ -363,7 +368,7 @@ impl Inner {
         let models = &mut self.models[op.lu];
         match op.operation {
             CLONE_GROUP_IO_READ if status == CLONE_GROUP_OK => self.check_read(&op),
-            CLONE_GROUP_IO_READ => assert!(self.excused(status), "a read failed with {status}"),
+            CLONE_GROUP_IO_READ => assert!(self.excused(&op, status), "a read failed with {status}"),
             CLONE_GROUP_IO_FLUSH if status == CLONE_GROUP_OK => {
                 for (block, &sealed) in models.iter_mut().zip(&op.sealed) {
                     if op.view == self.view || op.lu != 0 {
@@ -371,24 +376,35 @@ impl Inner {
                     }
                 }
             }
-            CLONE_GROUP_IO_FLUSH => assert!(self.excused(status), "a flush failed with {status}"),
+            CLONE_GROUP_IO_FLUSH => {
+                assert!(self.excused(&op, status), "a flush failed with {status}");
+                if !is_refusal(status) {
+                    self.host_flush_failed(op.lu);
+                }
+            }
             _ if is_refusal(status) => op.each_value(|at, value| models[at].refuse(value)),
             _ if hint => op.each_value(|at, value| models[at].fail(value)),
             _ if status == CLONE_GROUP_OK => {
+                assert!(
+                    !op.excuse.lost,
+                    "a flush failed beside a write, which may be lost, and it is done (N8)"
+                );
                 op.each_value(|at, value| models[at].acknowledge(value, durable));
             }
             _ => {
                 op.each_value(|at, value| models[at].fail(value));
-                assert!(self.excused(status), "a write failed with {status}");
+                assert!(self.excused(&op, status), "a write failed with {status}");
             }
         }
     }
 
     /// Whether a request may fail so.
-    fn excused(&self, status: i32) -> bool {
+    fn excused(&self, op: &HostOp, status: i32) -> bool {
+        let flush = op.operation == CLONE_GROUP_IO_FLUSH && self.fault_seen;
         is_refusal(status)
-            || self.fault_seen && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT)
-            || self.metadata_fault_seen
+            || (op.excuse.own || op.excuse.flush || op.excuse.copy || flush)
+                && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT)
+            || op.excuse.metadata
                 && matches!(status, -5 | CLONE_GROUP_ERR_CALLBACK_RESULT | CLONE_GROUP_ERR_METADATA_FAILED)
     }
 

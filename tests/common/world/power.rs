@@ -8,7 +8,7 @@ use super::super::device::Fate;
 use super::super::model::Block;
 use super::digest::POWER;
 use super::trace::trace;
-use super::{Inner, World};
+use super::{FlushRecord, Inner, World};
 
 impl World {
     pub fn power_is_off(&self) -> bool {
@@ -60,6 +60,13 @@ impl World {
         inner.operations_done.clear();
         inner.finished.clear();
         inner.events.clear();
+        inner.metadata_unrepaired = false;
+        inner.last_copies.clear();
+        inner.unread.clear();
+        inner.flush_records.fill(FlushRecord::default());
+        inner.flushed_operation = None;
+        inner.flush_unheard = false;
+        inner.copies_unheard.clear();
         inner.power_fails_at = u64::MAX;
         inner.steps = 0;
     }
@@ -107,6 +114,7 @@ impl World {
         let began = inner.generation != info.restore_generation;
         inner.generation = info.restore_generation;
         inner.reversing = info.reversing_lu as usize;
+        inner.copies_begin();
         if inner.reversing != 0 && began {
             inner.restore_began(inner.reversing, info.restore_generation);
         }

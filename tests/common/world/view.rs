@@ -36,6 +36,10 @@ impl Inner {
             CLONE_GROUP_CLONE_FRACTURED | CLONE_GROUP_CLONE_RESTORING => {}
             _ => {
                 self.usable[lu] = false;
+                // No host has anything on it: nobody is to hear of what it lost.
+                if self.reversing != lu {
+                    self.flush_records[lu].owed = None;
+                }
                 self.end_histories(lu);
             }
         }
@@ -76,6 +80,10 @@ impl Inner {
         if self.source_invalid && !invalid && info.restoring_lu == 0 && info.reversing_lu == 0 {
             self.source_accepted();
         }
+        if invalid && !self.source_invalid {
+            // Who accepts it later flushes it, which does not bring back what was lost before (R24).
+            self.devices[0].evict();
+        }
         self.source_invalid = invalid;
     }
 
@@ -114,6 +122,11 @@ impl Inner {
         }
         self.view_content.clone_from(&content);
         self.view_reversing |= self.reversing == lu;
+        self.copies_begin();
+        // What the Source lost before is nobody's loss any more.
+        if self.reversing == lu {
+            self.flush_records[0].owed = None;
+        }
         self.view += 1;
         self.end_histories(0);
         self.models[0] = content.iter().map(|&value| Block::holding(vec![value])).collect();
