@@ -133,7 +133,7 @@ pub fn check(world: &mut World, allowed: &Allowed, way: Way) {
         let inner = &mut *world.inner.borrow_mut();
         (inner.fault_seen, inner.metadata_fault_seen) = (false, false);
     }
-    world.next_value_is((7 << 60) | way.depth << 32);
+    world.next_value_is((1 << 60) | (1 + way.depth) << 44);
     match way.misfit.filter(|_| !allowed.formatting && world.inner.borrow().damage.is_empty()) {
         Some(number) => {
             let misfits = world.misfits();

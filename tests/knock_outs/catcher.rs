@@ -39,13 +39,14 @@ const fn lives<'a>(binary: &'a str, tests: &'a str, seeds: u32) -> Catcher<'a> {
 
 /// In the order in which they are asked: at most 1,000 random lives of each kind, power losses at every boundary of the chosen
 /// scripts, faults in every call of every script, and then the tests of single rules.
-pub const CATCHERS: [Catcher<'_>; 35] = [
+pub const CATCHERS: [Catcher<'_>; 36] = [
     lives("simulation", "random_lives_without_faults", 1000),
     lives("simulation", "random_lives_with_faults", 1000),
     lives("simulation", "random_sets_of_groups", 1000),
-    lives("simulation", "random_lives_with_damage", 500),
-    lives("simulation", "random_lives_that_must_end", 500),
     some("explorer", "power_lost_at_every_boundary"),
+    lives("simulation", "random_lives_with_lasting_faults", 600),
+    lives("simulation", "random_lives_with_damage", 400),
+    lives("simulation", "random_lives_that_must_end", 400),
     some("faults", "every_call_goes_wrong"),
     all("rules_hidden"),
     all("rules"),
