@@ -37,7 +37,7 @@ fn live(seed: u64, mode: Mode) -> Summary {
     Life::begin(seed, mode).run(mode)
 }
 
-/// Debug builds run a few, so that `cargo test` stays short; optimized ones 22,000 in all.
+/// Debug builds run a few, so that `cargo test` stays short; optimized ones 25,000 in all.
 fn some(debug: u64, optimized: u64) -> std::ops::Range<u64> {
     seeds(if cfg!(debug_assertions) { debug } else { optimized })
 }
@@ -69,7 +69,7 @@ fn random_lives_that_must_end() {
 /// The medium of the metadata suffers at power losses: what cannot be known counts as different, or is refused.
 #[test]
 fn random_lives_with_damage() {
-    run("cargo test --test simulation random_lives_with_damage", some(60, 2000), |seed| {
+    run("cargo test --test simulation random_lives_with_damage", some(30, 2000), |seed| {
         live(seed, Mode::Damage)
     });
 }
@@ -77,7 +77,7 @@ fn random_lives_with_damage() {
 /// Faults last for a time, and errors come in rows: when hosts are silent everything comes to rest, and the maps are exact.
 #[test]
 fn random_lives_with_lasting_faults() {
-    run("cargo test --test simulation random_lives_with_lasting_faults", some(100, 7000), |seed| {
+    run("cargo test --test simulation random_lives_with_lasting_faults", some(30, 3000), |seed| {
         live(seed, Mode::Lasting)
     });
 }
