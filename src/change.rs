@@ -226,8 +226,10 @@ impl Group<'_> {
                 self.collisions.forget_lu(lu);
                 self.clone_mut(lu).delta.inherits_intent = false;
                 self.clone_mut(lu).restart_pass();
-                // What was copied to it has intents that nobody needs any more (R78).
-                self.sweeper.request();
+                // What it differed by, and what was copied to it, would count as intents of the others (R78).
+                if self.next_clone(1, |state| state == CloneState::Synchronized).is_some() {
+                    self.sweeper.request();
+                }
             }
             Change::Abandon(lu) => {
                 self.clone_mut(lu).restart_pass();
