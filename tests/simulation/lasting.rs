@@ -119,6 +119,7 @@ impl Life {
         // Each extent may be copied to each Clone, as part of a run and then alone, and verified.
         let bound = (1000 + 10 * extents * profile.clones * (1 + pieces)) as u64;
         for turn in 0.. {
+            let asked = self.pending;
             let state = self.world.step(8);
             self.world.complete_some(8);
             self.follow();
@@ -127,7 +128,8 @@ impl Life {
                 ios < bound && turn < 10 * bound,
                 "hosts are silent, and the group does not come to rest"
             );
-            if state == CLONE_GROUP_OK && self.world.held() == 0 {
+            // What became of the last operation may have been the reason to ask for another one.
+            if state == CLONE_GROUP_OK && self.world.held() == 0 && asked == self.pending {
                 break;
             }
         }
