@@ -245,7 +245,7 @@ fn after(said: &str) -> String {
         let digits = said.rsplit(mark).next().filter(|_| said.contains(mark))?;
         Some(digits.chars().take_while(char::is_ascii_digit).collect())
     };
-    match (number("replay with CLONE_GROUP_SEED="), number("power loss ")) {
+    match (number("CLONE_GROUP_SEED="), number("power loss ")) {
         (Some(seed), _) => format!("seed {seed}"),
         (None, Some(image)) => format!("power loss {image}"),
         (None, None) => String::new(),
