@@ -188,7 +188,8 @@ impl Group<'_> {
         self.record = self.group_after(change);
         for lu in 1..self.config.lus() {
             let mut after = self.clone_after(change, lu);
-            if change == Change::Synchronized(lu) && !self.clone(lu).delta.is_empty() && kept!(R54Leg) {
+            let synchronized = matches!(change, Change::Synchronized(clone) if clone == lu) && kept!(R54Leg);
+            if synchronized && !self.clone(lu).delta.is_empty() {
                 // Hosts are not held: a leg failed, or a payload turned out unstable, while the superblock was written.
                 // What is so now counts; Recovery learns it from the intents (R58).
                 after.state = self.clone(lu).state();

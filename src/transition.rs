@@ -135,9 +135,9 @@ impl Group<'_> {
     fn gives_way(&self, transition: &Transition) -> bool {
         let Transition { change, stage, .. } = *transition;
         let written = matches!(stage, TransitionStage::Committing | TransitionStage::Applying(_));
-        let ends =
-            matches!(change, Change::SyncedBelow(..) | Change::Synchronized(_) | Change::FinishRestore(_));
-        let waits = !written && change.holds_hosts() || ends && matches!(stage, TransitionStage::Flushing(_));
+        // What is so already has to be written down: nobody would ask for it again.
+        let flushes = matches!(stage, TransitionStage::Flushing(_)) && !matches!(change, Change::Record);
+        let waits = !written && change.holds_hosts() || flushes;
         waits && kept!(R76Way) && transition.tag.is_none() && self.asked_for.is_some()
     }
 
