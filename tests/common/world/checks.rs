@@ -135,19 +135,23 @@ impl Inner {
         }
     }
 
-    /// A write to the Source reaches each Clone to which its extents are being copied, too (R49).
-    fn note_leg(&mut self, io: &clone_group_io, states: &[u32]) {
+    /// Whether both I/Os touch one extent.
+    fn share_extents(&self, one: &clone_group_io, other: &clone_group_io) -> bool {
         let extent_blocks = self.profile.extent_blocks as u64;
         let extents = |io: &clone_group_io| {
             io.first_block / extent_blocks..(io.first_block + io.block_count).div_ceil(extent_blocks)
         };
-        let mine = extents(io);
+        let (one, other) = (extents(one), extents(other));
+        one.start < other.end && other.start < one.end
+    }
+
+    /// A write to the Source reaches each Clone to which its extents are being copied, too (R49).
+    fn note_leg(&mut self, io: &clone_group_io, states: &[u32]) {
         let is_copied_to = |&lu: &usize| {
             states[lu] == CLONE_GROUP_CLONE_SYNCHRONIZING
                 && self.held.iter().any(|held| {
                     let copy = held.io.flags & CLONE_GROUP_IO_HOST == 0 && !held.values.is_empty();
-                    let theirs = extents(&held.io);
-                    copy && held.io.lu as usize == lu && theirs.start < mine.end && mine.start < theirs.end
+                    copy && held.io.lu as usize == lu && self.share_extents(io, &held.io)
                 })
         };
         // One that is offered again may go out beside a copy that began later.
@@ -176,19 +180,12 @@ impl Inner {
 
     /// No copy and no host write of the same extent of the Source are under way together (I6, R13).
     fn check_alone(&self, io: &clone_group_io, host: bool) {
-        let extent_blocks = self.profile.extent_blocks as u64;
-        let extents = |io: &clone_group_io| {
-            io.first_block / extent_blocks..(io.first_block + io.block_count).div_ceil(extent_blocks)
-        };
-        let mine = extents(io);
         let overlap = self.held.iter().any(|other| {
             let other_host = other.io.flags & CLONE_GROUP_IO_HOST != 0;
-            let theirs = extents(&other.io);
             other.io.lu == 0
                 && !matches!(other.io.operation, CLONE_GROUP_IO_READ | CLONE_GROUP_IO_FLUSH)
                 && other_host != host
-                && theirs.start < mine.end
-                && mine.start < theirs.end
+                && self.share_extents(io, &other.io)
         });
         assert!(!overlap, "a copy and a host write of the same extent are under way together (I6)");
     }
