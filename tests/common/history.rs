@@ -9,6 +9,8 @@
 //! perhaps one of several: all reads of it agree (R59). A restart of the Source's history does not forgive what crosses
 //! it: the value that a Fracture or the flip of a Reverse Synchronization finds is a read like any other.
 
+use std::collections::HashMap;
+
 use super::wing_gong;
 
 /// An operation on one block. Times come from one clock, and no two are the same.
@@ -63,13 +65,16 @@ impl Register {
     /// The fast check.
     pub fn check(&self) -> Result<(), String> {
         let mut clusters = self.clusters();
+        let mut of_value: HashMap<u64, Vec<usize>> = HashMap::new();
+        for (number, cluster) in clusters.iter().enumerate() {
+            of_value.entry(cluster.value).or_default().push(number);
+        }
+        let mut shared = None;
         for read in self.ops.iter().filter(|op| !op.writes) {
-            let sources = clusters.iter().filter(|cluster| cluster.value == read.value).count();
-            match sources {
-                0 => return Err(format!("{read:?} saw a value that nobody wrote")),
-                1 => {
-                    let cluster = clusters.iter_mut().find(|cluster| cluster.value == read.value);
-                    let cluster = cluster.expect("it was counted");
+            match of_value.get(&read.value).map_or(&[][..], Vec::as_slice) {
+                [] => return Err(format!("{read:?} saw a value that nobody wrote")),
+                &[only] => {
+                    let cluster = &mut clusters[only];
                     if cluster.since >= read.end {
                         return Err(format!("{read:?} saw a write before it began"));
                     }
@@ -77,7 +82,8 @@ impl Register {
                     cluster.last_start = cluster.last_start.max(read.start);
                     cluster.certain = true;
                 }
-                _ => self.check_shared(read)?,
+                _ if shared.get_or_insert_with(|| Shared::of(self)).explains(read) => {}
+                _ => return Err(format!("{read:?} saw what was overwritten")),
             }
         }
         clusters.retain(|cluster| cluster.certain);
@@ -113,24 +119,60 @@ impl Register {
         beginning.chain(writes).collect()
     }
 
-    /// Of a value that several writes share: one of them began before the read ended, and no other write lies wholly
-    /// between.
-    fn check_shared(&self, read: &Op) -> Result<(), String> {
-        let hidden = |end: u64| {
-            self.ops.iter().any(|op| op.writes && op.certain && op.start > end && op.end < read.start)
-        };
-        let initial = self.initial.contains(&read.value) && !hidden(0);
-        let seen = |op: &&Op| op.writes && op.value == read.value && op.start < read.end && !hidden(op.end);
-        if initial || self.ops.iter().any(|op| seen(&op)) {
-            return Ok(());
-        }
-        Err(format!("{read:?} saw what was overwritten"))
-    }
-
     /// The same by search, for histories that are short enough. `None`: it would take too long.
     pub fn check_by_search(&self) -> Option<bool> {
         wing_gong::is_linearizable(&self.initial, &self.ops)
     }
+}
+
+/// Checks reads of values that several writes share: one of those began before the read ended, and no other write lies
+/// wholly between.
+struct Shared {
+    /// By their ends: writes that did happen, with the latest start of those up to there.
+    latest_start: Vec<(u64, u64)>,
+    /// By value and start: writes, with the latest end of those up to there.
+    latest_end: HashMap<u64, Vec<(u64, u64)>>,
+}
+
+impl Shared {
+    fn of(register: &Register) -> Shared {
+        let writes = || register.ops.iter().filter(|op| op.writes);
+        let certain = writes().filter(|op| op.certain).map(|op| (op.end, op.start)).collect();
+        let mut of_value: HashMap<u64, Vec<(u64, u64)>> = HashMap::new();
+        // What the block held at the beginning is as if written before everything.
+        for &value in &register.initial {
+            of_value.entry(value).or_default().push((0, 0));
+        }
+        for op in writes() {
+            of_value.entry(op.value).or_default().push((op.start, op.end));
+        }
+        let latest_end = of_value.into_iter().map(|(value, ops)| (value, latest(ops))).collect();
+        Shared { latest_start: latest(certain), latest_end }
+    }
+
+    fn explains(&self, read: &Op) -> bool {
+        // Whatever was over before this write began was overwritten when the read began.
+        let overwritten = before(&self.latest_start, read.start).unwrap_or(0);
+        let seen = self.latest_end.get(&read.value).and_then(|ops| before(ops, read.end));
+        seen.is_some_and(|end| end >= overwritten)
+    }
+}
+
+/// Sorts by the first of the two, and makes the second the greatest one up to there.
+fn latest(mut pairs: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    pairs.sort_unstable();
+    let mut greatest = 0;
+    for pair in &mut pairs {
+        greatest = greatest.max(pair.1);
+        pair.1 = greatest;
+    }
+    pairs
+}
+
+/// The greatest second of all pairs whose first is before the limit.
+fn before(pairs: &[(u64, u64)], limit: u64) -> Option<u64> {
+    let count = pairs.partition_point(|pair| pair.0 < limit);
+    pairs[..count].last().map(|pair| pair.1)
 }
 
 /// The block must hold a value from the first end of an operation on it to the last start: no two such spans overlap,
