@@ -149,7 +149,11 @@ impl Block {
         // A later flush that works does not make it durable (R24).
         self.maybe.append(&mut self.recent);
         self.suspect.extend(self.open.iter().map(|open| open.value));
-        self.current = self.current.iter().chain(&self.base).chain(&self.maybe).copied().collect();
+        for write in self.base.iter().chain(&self.maybe) {
+            if !self.current.contains(write) {
+                self.current.push(*write);
+            }
+        }
     }
 
     /// Another write overlaps this one, which is under way: either may be the last.

@@ -182,8 +182,9 @@ pub struct Inner {
     written_at_once: u64,
     /// Blocks that decayed: LU, block.
     rotten: Vec<(usize, usize)>,
-    /// Polls that there were.
+    /// Polls that there were, and the I/Os that were submitted before the last one.
     polls: u64,
+    polled_from: u64,
     /// What the controller does not complete.
     pub hung: Option<Hung>,
     /// What Verify read.
@@ -295,6 +296,7 @@ impl World {
             written_at_once: 0,
             rotten: Vec::new(),
             polls: 0,
+            polled_from: 0,
             hung: None,
             comparisons: Comparisons::default(),
             damage: Damage::default(),

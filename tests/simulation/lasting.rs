@@ -17,6 +17,10 @@ pub struct Lasting {
     pub most: usize,
     /// Of 256: I/Os that fail while such a fault lasts.
     pub of_256: u32,
+    /// Of 256: copies onto the Source that soon meet flushes that fail.
+    pub onto_source: u32,
+    /// Of 256: turns in which the operator resumes what has stalled.
+    pub attentive: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,25 +57,35 @@ impl Lasting {
             weights.iter_mut().for_each(|weight| *weight = rng.u32(..4));
             weights[0] += 1;
         }
-        Lasting { weights, most: rng.usize(1..4), of_256: [256, 256, 128, 40][rng.usize(..4)] }
+        Lasting {
+            weights,
+            most: rng.usize(1..4),
+            of_256: [256, 256, 128, 40][rng.usize(..4)],
+            onto_source: [0, 64, 256][rng.usize(..3)],
+            attentive: [0, 0, 16][rng.usize(..3)],
+        }
     }
-}
 
-impl Lasting {
     /// Of flushes only, and not of all of them.
     pub fn of_flushes(rng: &mut fastrand::Rng) -> Lasting {
         let weights = [rng.u32(1..4), rng.u32(..3), 0, 0, 0, 0, rng.u32(..4), 0];
-        Lasting { weights, most: rng.usize(1..4), of_256: [40, 80, 160][rng.usize(..3)] }
+        Lasting {
+            weights,
+            most: rng.usize(1..4),
+            of_256: [40, 80, 160][rng.usize(..3)],
+            onto_source: [0, 128, 256][rng.usize(..3)],
+            attentive: [0, 16, 64][rng.usize(..3)],
+        }
     }
 }
 
 impl Life {
     /// A fault begins, or one ends.
     pub fn change_faults(&mut self) {
-        let Lasting { weights, most, of_256 } = self.swarm.lasting;
+        let Lasting { weights, most, of_256, .. } = self.swarm.lasting;
         let inner = &mut *self.world.inner.borrow_mut();
         let (lasting, bad) = (inner.lasting.len(), inner.bad_blocks.len());
-        if lasting > 0 && (lasting == most || self.rng.bool()) {
+        if lasting > 0 && (lasting >= most || self.rng.bool()) {
             inner.lasting.swap_remove(self.rng.usize(..lasting));
             return;
         }
@@ -100,6 +114,35 @@ impl Life {
             }
             (Kind::BadBlocks, _) => inner.bad_blocks.clear(),
             _ => inner.lasting.push(LastingFault { lu, failing, blocks: range, of_256 }),
+        }
+    }
+
+    /// A copy onto the Source has begun: soon flushes of one of its two LUs fail, all of them or some.
+    pub(super) fn expect_failing_flushes(&mut self, clone: u32) {
+        if self.rng.u32(..256) >= self.swarm.lasting.onto_source {
+            return;
+        }
+        let lu = if self.rng.usize(..3) > 0 { 0 } else { clone as usize };
+        let blocks = (0, self.swarm.profile.blocks);
+        let of_256 = [256, self.swarm.lasting.of_256][self.rng.usize(..2)];
+        let fault = LastingFault { lu: Some(lu), failing: Failing::Flushes, blocks, of_256 };
+        self.expected = Some((self.rng.usize(..60), fault));
+    }
+
+    /// What was expected comes about, and hosts may be silent then. An attentive operator resumes what has stalled.
+    pub(super) fn meet_faults(&mut self) {
+        match self.expected.take() {
+            Some((0, fault)) => {
+                self.world.inner.borrow_mut().lasting.push(fault);
+                if self.rng.bool() {
+                    self.rest();
+                }
+            }
+            Some((turns, fault)) => self.expected = Some((turns - 1, fault)),
+            None => {}
+        }
+        if self.swarm.lasting.attentive > 0 && self.rng.u32(..256) < self.swarm.lasting.attentive {
+            self.nudge();
         }
     }
 

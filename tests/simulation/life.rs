@@ -11,7 +11,7 @@ use super::rot::Rot;
 use super::swarm::{Beginning, Swarm, TURNS, Turn};
 use crate::common::draw::{Hosts, Request, is_invalid, weighted};
 use crate::common::seeds::Summary;
-use crate::common::world::{Habits, Placed, Profile, World};
+use crate::common::world::{Habits, LastingFault, Placed, Profile, World};
 
 /// When faults may come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +35,8 @@ pub struct Life {
     pub(super) pending: Option<(Step, u64)>,
     /// Requests and operations that were aborted: each ends so.
     pub(super) aborted: Vec<u64>,
+    /// A fault that comes in so many turns.
+    pub(super) expected: Option<(usize, LastingFault)>,
     pub(super) counts: Summary,
 }
 
@@ -50,8 +52,8 @@ impl Life {
         // SAFETY: a live group.
         let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });
         assert_eq!(formatted, CLONE_GROUP_OK);
-        let mut life =
-            Life { world, rng, swarm, pending: None, aborted: Vec::new(), counts: Summary::default() };
+        let (aborted, counts) = (Vec::new(), Summary::default());
+        let mut life = Life { world, rng, swarm, pending: None, aborted, expected: None, counts };
         if life.swarm.beginning != Beginning::Empty {
             life.prepare();
         }
@@ -92,6 +94,7 @@ impl Life {
         for _ in 0..self.swarm.turns {
             self.turn();
             self.follow();
+            self.meet_faults();
         }
         self.end(mode);
         let mut summary = Summary::of(&self.world);
@@ -174,12 +177,18 @@ impl Life {
             self.check_aborted(tag, status);
             if status == CLONE_GROUP_OK {
                 match step {
-                    Step::Restore(_) => self.counts.count("restores begun", 1),
+                    Step::Restore(lu) => {
+                        self.counts.count("restores begun", 1);
+                        self.expect_failing_flushes(lu);
+                    }
                     Step::Fracture(lu) => {
                         self.counts.count("fractures", 1);
                         self.verify_soon(lu);
                     }
-                    Step::Reverse(_) => self.counts.count("reverse begun", 1),
+                    Step::Reverse(lu) => {
+                        self.counts.count("reverse begun", 1);
+                        self.expect_failing_flushes(lu);
+                    }
                     Step::Cancel(_) => self.counts.count("cancels", 1),
                     Step::Retarget(_) => self.counts.count("re-targets", 1),
                     _ => {}
@@ -381,7 +390,7 @@ impl Life {
 
     /// A pass that ended with extents that could not be copied waits for the operator (R61), and so does a pause. The
     /// group may be busy: then again in the next turn.
-    fn nudge(&mut self) {
+    pub(super) fn nudge(&mut self) {
         let stalled = |lu| self.world.clone_info(lu).conditions & CLONE_GROUP_CONDITION_STALLED != 0;
         let paused = self.has(CLONE_GROUP_CONDITION_PAUSED);
         if self.pending.is_none() && (paused || self.clones().any(stalled)) {

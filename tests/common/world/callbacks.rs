@@ -31,11 +31,15 @@ pub(super) fn no_violation<R>(result: R) -> R {
     result
 }
 
+/// More I/Os than that no poll submits.
+const POLL_IOS_MAX: u64 = 100_000;
+
 /// Every I/O callback.
 pub(super) unsafe extern "C" fn submitted(context: *mut c_void, io: *const clone_group_io) -> i32 {
     // SAFETY: the world that was given as context, and an I/O that is valid during the call.
     let (world, io) = unsafe { (&*context.cast::<World>(), *io) };
-    caught(-5, || {
+    // After a violation nothing more is done, so that the poll ends.
+    caught(CLONE_GROUP_PENDING, || {
         if world.inner.borrow().boundary.is_some() {
             // What was written so far counts, also where this I/O is done at once.
             world.catch_up();
@@ -72,6 +76,8 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
     }
     inner.note_io(SUBMITTED, &io, 0);
     inner.tally.ios += 1;
+    let submitted = inner.tally.ios - inner.polled_from;
+    assert!(submitted < POLL_IOS_MAX, "one poll submits more and more, and does not end (I7)");
     if !inner.habits.forgets {
         inner.log.push(io);
     }

@@ -392,13 +392,14 @@ impl Inner {
         self.models[lu].iter_mut().for_each(Block::lose_cached);
         if lu == 0 {
             // So may what a Clone has that is being fractured.
-            let values = self.fracture_values.iter_mut().zip(&self.models[0]);
-            values.for_each(|(values, block)| values.extend(block.readable()));
+            for (values, block) in self.fracture_values.iter_mut().zip(&self.models[0]) {
+                add_new(values, block.readable());
+            }
         }
         let readers = self.hosts.values_mut().filter(|op| op.lu == lu && op.operation == CLONE_GROUP_IO_READ);
         for read in readers {
             for (number, legal) in read.readable.iter_mut().enumerate() {
-                legal.extend(self.models[lu][read.first + number].readable());
+                add_new(legal, self.models[lu][read.first + number].readable());
             }
         }
     }
@@ -479,4 +480,13 @@ pub(super) fn fetch(io: &clone_group_io) -> Vec<u64> {
         }
     };
     (0..io.block_count as usize).map(one).collect()
+}
+
+/// However often the same is lost, a value is legal once.
+fn add_new(legal: &mut Vec<u64>, values: Vec<u64>) {
+    for value in values {
+        if !legal.contains(&value) {
+            legal.push(value);
+        }
+    }
 }

@@ -137,6 +137,7 @@ impl Inner {
             written_at_once: self.written_at_once,
             rotten: self.rotten.clone(),
             polls: 0,
+            polled_from: 0,
             hung: None,
             comparisons: Comparisons::default(),
             damage: self.damage.clone(),

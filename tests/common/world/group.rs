@@ -73,6 +73,7 @@ impl World {
         let copies = {
             let inner = &mut *self.inner.borrow_mut();
             inner.flush_unheard = false;
+            inner.polled_from = inner.tally.ios;
             inner.copies_unheard.len()
         };
         let state = no_violation(poll());
