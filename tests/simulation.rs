@@ -18,6 +18,8 @@ mod life;
 mod log;
 #[path = "simulation/operator.rs"]
 mod operator;
+#[path = "simulation/outlast.rs"]
+mod outlast;
 #[path = "simulation/prepared.rs"]
 mod prepared;
 #[path = "simulation/restart.rs"]
@@ -79,6 +81,14 @@ fn random_lives_with_damage() {
 fn random_lives_with_lasting_faults() {
     run("cargo test --test simulation random_lives_with_lasting_faults", some(30, 3000), |seed| {
         live(seed, Mode::Lasting)
+    });
+}
+
+/// Flushes fail in Reverse Synchronizations, and what may be lost with them is copied again (N10).
+#[test]
+fn random_lives_in_reverse() {
+    run("cargo test --test simulation random_lives_in_reverse", some(30, 2000), |seed| {
+        live(seed, Mode::Reverse)
     });
 }
 

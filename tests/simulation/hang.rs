@@ -7,7 +7,7 @@ use ::clone_group::ffi::types::*;
 use super::life::Life;
 use super::operator::Step;
 use crate::common::draw::is_invalid;
-use crate::common::world::Hung;
+use crate::common::world::{Hung, Profile};
 
 /// Turns in which whatever does not hang ends.
 const SOON: usize = 600;
@@ -30,7 +30,7 @@ impl Life {
             hangs
         };
         if hung == Hung::Hosts {
-            self.fill();
+            self.fill((self.swarm.habits.requests_max as usize).saturating_sub(2), |_| true);
         }
         for _ in 0..self.rng.usize(10..80) {
             self.busy_turn(true);
@@ -47,12 +47,32 @@ impl Life {
         self.counts.count("times that something hung", 1);
     }
 
-    /// Hosts write as much at once as the group takes, but for the request of an operation.
-    fn fill(&mut self) {
-        let requests = self.swarm.habits.requests_max as usize;
-        for block in 0..self.swarm.profile.blocks {
+    /// What hosts write of the extents that are copied already hangs, and the copy onto the Source goes on to where it
+    /// cannot end without.
+    pub(super) fn hang_hosts(&mut self) {
+        let info = self.world.info();
+        let from = info.restoring_lu.max(info.reversing_lu) as usize;
+        if from == 0 {
+            return;
+        }
+        let left = self.world.map(CLONE_GROUP_MAP_DELTA, from);
+        let writes = self.rng.usize(1..4);
+        self.world.inner.borrow_mut().hung = Some(Hung::Hosts);
+        self.fill(writes, |extent| !left[extent]);
+        for _ in 0..self.rng.usize(50..200) {
+            self.busy_turn(false);
+            self.nudge();
+        }
+        self.world.inner.borrow_mut().hung = None;
+    }
+
+    /// Hosts write so much at once, but for the request of an operation, of these extents.
+    fn fill(&mut self, most: usize, wanted: impl Fn(usize) -> bool) {
+        let Profile { blocks, extent_blocks, .. } = self.swarm.profile;
+        let first = self.rng.usize(..blocks);
+        for block in (first..blocks).chain(0..first) {
             let open = self.world.inner.borrow().models[0][block].is_open();
-            if self.world.hosts_open() + 2 < requests && !open {
+            if self.world.hosts_open() < most && !open && wanted(block / extent_blocks) {
                 self.world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, false);
                 self.world.poll(4);
             }

@@ -117,22 +117,30 @@ impl Life {
         }
     }
 
-    /// A copy onto the Source has begun: soon flushes of one of its two LUs fail, all of them or some.
-    pub(super) fn expect_failing_flushes(&mut self, clone: u32) {
+    /// A copy onto the Source has begun: soon flushes of one of its two LUs fail, all of them or some, or writes to the
+    /// Source do that hung until it was nearly over.
+    pub(super) fn expect_faults(&mut self, clone: u32) {
         if self.rng.u32(..256) >= self.swarm.lasting.onto_source {
             return;
         }
-        let lu = if self.rng.usize(..3) > 0 { 0 } else { clone as usize };
-        let blocks = (0, self.swarm.profile.blocks);
         let of_256 = [256, self.swarm.lasting.of_256][self.rng.usize(..2)];
-        let fault = LastingFault { lu: Some(lu), failing: Failing::Flushes, blocks, of_256 };
-        self.expected = Some((self.rng.usize(..60), fault));
+        let (lu, failing) = match self.rng.usize(..4) {
+            0 | 1 => (0, Failing::Writes),
+            2 => (clone as usize, Failing::Flushes),
+            _ => (0, Failing::Flushes),
+        };
+        let blocks = (0, self.swarm.profile.blocks);
+        let fault = LastingFault { lu: Some(lu), failing, blocks, of_256 };
+        self.expected = Some((self.rng.usize(..40), fault));
     }
 
     /// What was expected comes about, and hosts may be silent then. An attentive operator resumes what has stalled.
     pub(super) fn meet_faults(&mut self) {
         match self.expected.take() {
             Some((0, fault)) => {
+                if fault.failing == Failing::Writes {
+                    self.hang_hosts();
+                }
                 self.world.inner.borrow_mut().lasting.push(fault);
                 if self.rng.bool() {
                     self.rest();

@@ -26,6 +26,8 @@ pub enum Mode {
     Damage,
     /// At any time, and many of them last.
     Lasting,
+    /// The same, of flushes in Reverse Synchronizations.
+    Reverse,
 }
 
 pub struct Life {
@@ -35,6 +37,8 @@ pub struct Life {
     pub(super) pending: Option<(Step, u64)>,
     /// Requests and operations that were aborted: each ends so.
     pub(super) aborted: Vec<u64>,
+    /// Turns in which hosts and the copy onto the Source that has begun go on, and nothing else happens.
+    pub(super) patience: usize,
     /// A fault that comes in so many turns.
     pub(super) expected: Option<(usize, LastingFault)>,
     pub(super) counts: Summary,
@@ -53,7 +57,8 @@ impl Life {
         let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });
         assert_eq!(formatted, CLONE_GROUP_OK);
         let (aborted, counts) = (Vec::new(), Summary::default());
-        let mut life = Life { world, rng, swarm, pending: None, aborted, expected: None, counts };
+        let mut life =
+            Life { world, rng, swarm, pending: None, aborted, patience: 0, expected: None, counts };
         if life.swarm.beginning != Beginning::Empty {
             life.prepare();
         }
@@ -104,6 +109,10 @@ impl Life {
 
     fn turn(&mut self) {
         let (budget, completions) = (self.swarm.budget, self.swarm.completions);
+        if self.patience > 0 {
+            self.patience -= 1;
+            return self.busy_turn(true);
+        }
         match TURNS[weighted(&self.swarm.weights, &mut self.rng)] {
             Turn::Host => self.host(),
             Turn::Complete => self.world.complete_some(completions),
@@ -179,7 +188,7 @@ impl Life {
                 match step {
                     Step::Restore(lu) => {
                         self.counts.count("restores begun", 1);
-                        self.expect_failing_flushes(lu);
+                        self.onto_source_began(lu);
                     }
                     Step::Fracture(lu) => {
                         self.counts.count("fractures", 1);
@@ -187,7 +196,7 @@ impl Life {
                     }
                     Step::Reverse(lu) => {
                         self.counts.count("reverse begun", 1);
-                        self.expect_failing_flushes(lu);
+                        self.onto_source_began(lu);
                     }
                     Step::Cancel(_) => self.counts.count("cancels", 1),
                     Step::Retarget(_) => self.counts.count("re-targets", 1),
@@ -199,6 +208,14 @@ impl Life {
         for (tag, status) in statuses {
             self.check_aborted(tag, status);
         }
+    }
+
+    /// Now and then it comes to its end while hosts go on.
+    fn onto_source_began(&mut self, clone: u32) {
+        if self.rng.u32(..256) < self.swarm.patience {
+            self.patience = self.rng.usize(50..300);
+        }
+        self.expect_faults(clone);
     }
 
     /// Who makes a point in time looks at it, often at once: soon hosts will have written everywhere.
@@ -290,6 +307,9 @@ impl Life {
             assert_eq!(Step::Accept.run(&self.world), CLONE_GROUP_OK);
         }
         self.check_end();
+        if mode == Mode::Reverse {
+            self.outlast_a_failing_host();
+        }
         self.rot();
         // SAFETY: a live group.
         let close = |group, tag| unsafe { clone_group_close(group, tag) };

@@ -119,11 +119,21 @@ impl Step {
     }
 }
 
-/// Draws a step, by the weights of `Swarm::operator`.
-pub fn draw(world: &World, weights: &[u32; 5], rng: &mut fastrand::Rng) -> Step {
+/// What an operator likes to ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator {
+    /// Weights of its ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
+    pub ways: [u32; 5],
+    /// Of 256: copies onto the Source that are Reverse Synchronizations.
+    pub reverses: u32,
+}
+
+/// Draws a step.
+pub fn draw(world: &World, operator: &Operator, rng: &mut fastrand::Rng) -> Step {
+    let next = |world: &World, lu: u32, rng: &mut fastrand::Rng| next(world, lu, operator.reverses, rng);
     let clones = world.inner.borrow().profile.clones as u32;
     let lu = rng.u32(1..=clones);
-    match weighted(weights, rng) {
+    match weighted(&operator.ways, rng) {
         0 => next(world, lu, rng),
         1 => leave(world, lu, rng).unwrap_or_else(|| next(world, lu, rng)),
         2 => anything(lu, rng),
@@ -135,7 +145,7 @@ pub fn draw(world: &World, weights: &[u32; 5], rng: &mut fastrand::Rng) -> Step 
 }
 
 /// What comes next for this Clone.
-fn next(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
+fn next(world: &World, lu: u32, reverses: u32, rng: &mut fastrand::Rng) -> Step {
     let conditions = world.info().conditions;
     if conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0 && rng.bool() {
         return Step::Repair;
@@ -148,8 +158,8 @@ fn next(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
         CLONE_GROUP_CLONE_OUT_OF_SYNC => Step::Synchronize(lu),
         CLONE_GROUP_CLONE_SYNCHRONIZED => Step::Fracture(lu),
         CLONE_GROUP_CLONE_FRACTURED => match rng.usize(..12) {
-            0..=2 => Step::Restore(lu),
-            3..=5 => Step::Reverse(lu),
+            0..=5 if rng.u32(..256) < reverses => Step::Reverse(lu),
+            0..=5 => Step::Restore(lu),
             6 => Step::Synchronize(lu),
             7 => Step::Remove(lu),
             _ => Step::Verify(lu, rng.bool()),

@@ -99,7 +99,7 @@ impl Life {
         let mut fate = self.rng.fork();
         self.world.lose_power(move || fate.u32(..256) < keep);
         self.pending = None;
-        self.expected = None;
+        (self.patience, self.expected) = (0, None);
         self.aborted.clear();
     }
 

@@ -3,6 +3,7 @@
 
 use super::lasting::Lasting;
 use super::life::Mode;
+use super::operator::Operator;
 use crate::common::draw::{HOSTS, Hosts};
 use crate::common::world::{Habits, Profile};
 
@@ -53,8 +54,9 @@ pub struct Swarm {
     pub turns: usize,
     /// Weights of `TURNS`.
     pub weights: [u32; 10],
-    /// Weights of the operator's ways: what comes next, leaving a copy early, anything at all, Verify, pausing.
-    pub operator: [u32; 5],
+    pub operator: Operator,
+    /// Of 256: copies onto the Source for whose end the operator waits.
+    pub patience: u32,
     pub beginning: Beginning,
     /// LUs that declare zeroes after a discard, besides what the profile says.
     pub zeroes: Vec<usize>,
@@ -157,11 +159,12 @@ fn hosts(rng: &mut fastrand::Rng) -> Hosts {
 
 impl Swarm {
     pub fn draw(mode: Mode, rng: &mut fastrand::Rng) -> Swarm {
-        let faults = matches!(mode, Mode::Safety | Mode::Liveness | Mode::Lasting);
+        let faults = matches!(mode, Mode::Safety | Mode::Liveness | Mode::Lasting | Mode::Reverse);
         let mut swarm = Swarm::draw_common(faults, rng);
         match mode {
             Mode::Damage => swarm.suffer(rng),
             Mode::Lasting => return swarm.with_lasting_faults(rng),
+            Mode::Reverse => return swarm.in_reverse(rng),
             _ => {}
         }
         swarm
@@ -170,13 +173,13 @@ impl Swarm {
     /// Most of the faults last, and what a cache may lose is much.
     fn with_lasting_faults(self, rng: &mut fastrand::Rng) -> Swarm {
         let mut swarm = Swarm { lasting: Lasting::draw(rng), ..self };
+        [swarm.weights[8], swarm.weights[9]] = [one(&[10, 20, 40], rng), one(&[5, 10, 20], rng)];
         let rarely = |of: u32, rng: &mut fastrand::Rng| if rng.usize(..4) > 0 { 0 } else { of };
         let profile = &mut swarm.profile;
         profile.volatile |= rng.usize(..4) > 0;
         profile.host_durable &= rng.usize(..4) == 0;
         profile.faults = rarely(profile.faults, rng);
         profile.metadata_faults = rarely(profile.metadata_faults, rng);
-        [swarm.weights[8], swarm.weights[9]] = [one(&[10, 20, 40], rng), one(&[5, 10, 20], rng)];
         if rng.bool() { swarm.with_failing_flushes(rng) } else { swarm }
     }
 
@@ -200,10 +203,32 @@ impl Swarm {
         profile.copies = profile.copies.max(3);
         swarm.weights[3] = one(&[20, 60, 200], rng);
         swarm.weights[4] = one(&[80, 200], rng);
-        swarm.operator[1] = one(&[2, 6, 12], rng);
-        swarm.operator[4] = one(&[1, 3, 10], rng);
+        swarm.operator.ways[1] = one(&[2, 6, 12], rng);
+        swarm.operator.ways[4] = one(&[1, 3, 10], rng);
         swarm.budget = one(&[2, 6], rng);
         swarm.turns *= 3;
+        swarm
+    }
+
+    /// Reverse Synchronizations, one after another, that flushes of the Clone cut short; each is resumed soon, beside copies
+    /// and a Verify that are slow.
+    fn in_reverse(self, rng: &mut fastrand::Rng) -> Swarm {
+        let mut swarm = self.with_failing_flushes(rng);
+        [swarm.weights[8], swarm.weights[9]] = [one(&[5, 20], rng), one(&[1, 5], rng)];
+        swarm.lasting.weights = [1, rng.u32(1..4), 0, 0, 0, 0, 0, 0];
+        swarm.lasting.onto_source = one(&[128, 256], rng);
+        swarm.lasting.attentive = one(&[16, 64, 256], rng);
+        swarm.operator =
+            Operator { ways: [10, 1, 0, one(&[5, 15, 30], rng), one(&[0, 1], rng)], reverses: 230 };
+        [swarm.weights[5], swarm.weights[7]] = [0, one(&[0, 0, 1], rng)];
+        swarm.habits.slow = one(&[64, 128, 256], rng);
+        swarm.habits.hangs = one(&[0, 2000, 6000], rng);
+        // What is compared now was written lately.
+        let profile = &mut swarm.profile;
+        profile.blocks = profile.blocks.min(rng.usize(4..20) * profile.extent_blocks);
+        profile.copies = profile.copies.max(4);
+        swarm.hosts.to_clones = 0;
+        swarm.restarts = [1, 0, 0];
         swarm
     }
 
@@ -248,13 +273,17 @@ impl Swarm {
                 0,
                 0,
             ],
-            operator: [
-                10,
-                one(&[0, 2, 6, 12], rng),
-                one(&[0, 1, 4], rng),
-                one(&[1, 4, 10, 30], rng),
-                one(&[0, 1, 3], rng),
-            ],
+            operator: Operator {
+                ways: [
+                    10,
+                    one(&[0, 2, 6, 12], rng),
+                    one(&[0, 1, 4], rng),
+                    one(&[1, 4, 10, 30], rng),
+                    one(&[0, 1, 3], rng),
+                ],
+                reverses: 128,
+            },
+            patience: one(&[0, 64, 200], rng),
             beginning,
             restarts: [16, one(&[0, 4, 8], rng), one(&[0, 2, 6], rng)],
             misfits: 32,

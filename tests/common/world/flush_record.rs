@@ -10,8 +10,8 @@ pub struct FlushRecord {
     /// When the last one that is over was submitted, or when one failed: whoever asked for one before that knows all that
     /// a flush can tell.
     pub(super) told: u64,
-    /// The last one that is over failed.
-    pub(super) failed: bool,
+    /// When the last one that worked was submitted.
+    pub(super) worked: u64,
     /// When one failed, if no host flush has failed since (R24).
     pub(super) owed: Option<u64>,
 }
@@ -21,7 +21,7 @@ impl Inner {
     pub(super) fn flush_is_over(&mut self, lu: usize, submitted: u64) {
         let record = &mut self.flush_records[lu];
         record.told = record.told.max(submitted);
-        record.failed = false;
+        record.worked = record.worked.max(submitted);
     }
 
     /// A flush of the LU failed.
@@ -31,7 +31,7 @@ impl Inner {
         let now = self.history.tick();
         let record = &mut self.flush_records[lu];
         let owed = record.owed.or(owed.then_some(now));
-        *record = FlushRecord { told: now, failed: true, owed };
+        *record = FlushRecord { told: now, owed, ..*record };
     }
 
     /// A host hears of a flush that failed.
