@@ -244,7 +244,8 @@
 
 // Config: one column of the persistent maps for each Clone, not one for all.
 // After a power loss what differs is copied, and at most some
-// `intent_extents_max` extents that were copied and flushed before. That costs
+// `intent_extents_max` extents that were copied and flushed before; more
+// where a Synchronization, either way, is scattered over very many map pages. That costs
 // a larger persistent area; pages need `page_bytes >= 64 + 8 * (clones_max + 1)`
 // (`CLONE_GROUP_ERR_INVALID`). Fixed at format: Recovery refuses an area of the
 // other form (`CLONE_GROUP_ERR_METADATA_GEOMETRY`).

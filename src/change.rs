@@ -61,6 +61,7 @@ pub enum Change {
 
 impl Change {
     /// Whether hosts are held and everything under way finishes before it.
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub(crate) fn holds_hosts(self) -> bool {
         matches!(
             self,

@@ -172,6 +172,7 @@ impl<'a> CodScoreboard<'a> {
     }
 
     /// Claims extents: owner first, then the read (R10).
+    #[cfg_attr(not(feature = "std"), inline(never))]
     pub fn claim(&mut self, copy: Copy) -> Option<u16> {
         let (number, slot) = self.copies.iter_mut().find(|(_, slot)| slot.stage == CopyStage::Free)?;
         *slot = copy;

@@ -1,6 +1,8 @@
 #![forbid(unsafe_code)]
 //! What copies have done is written down now and then, so that a power loss does not undo it: at most some
-//! `intent_extents_max` extents that were copied and flushed are copied again (R78 in its spirit; R72).
+//! `intent_extents_max` extents that were copied and flushed are copied again (R78 in its spirit; R72, N21). In a
+//! Synchronization, either way, a sweep writes it down, page by page, and copies do not wait for that: where they are scattered
+//! over very many map pages it is more.
 //!
 //! With one column for each Clone a copy changes two of them, and the page is written later; before the copy onto the
 //! Source is over all of them are (R72). With one column for all, a bit may go when no Clone needs it any more; beside
@@ -11,6 +13,7 @@ use crate::extent_map::ExtentMap;
 use crate::geometry::{Extent, ExtentRange};
 use crate::group::Group;
 use crate::knock_out::kept;
+use crate::parts;
 use crate::poll::SLICES_MAX;
 
 impl Group<'_> {
@@ -78,11 +81,19 @@ impl Group<'_> {
     }
 
     /// Whether so much was copied onto the Source, and not written down, that background copies wait for it: some pages are
-    /// written down in each poll, and a power loss is to undo no more than a bound (R72).
+    /// written down in each poll, and a power loss is to undo no more than a bound (R72, N21). Pages that hosts wait for are no
+    /// reason: they are never that many for long.
     pub(crate) fn must_save_first(&self) -> bool {
-        let left = self.onto_source_delta().map_or(u64::MAX, ExtentMap::count);
-        let unsaved = self.saved_left.saturating_sub(left);
-        self.persistent.has_later() && unsaved >= u64::from(self.config.intent_extents_max) && kept!(R72Bound)
+        if !parts::MAP_PER_CLONE || !self.config.map_per_clone() || !kept!(R72Bound) {
+            return false;
+        }
+        let Some(left) = self.onto_source_delta().map(ExtentMap::count) else {
+            return false;
+        };
+        let bound = u64::from(self.config.intent_extents_max);
+        let many = |pages: u64| pages > bound.saturating_add(u64::from(self.config.requests_max));
+        self.persistent.has_later() && self.saved_left.saturating_sub(left) >= bound
+            || many(self.persistent.dirty.count())
     }
 
     fn has_one_clone(&self) -> bool {

@@ -249,6 +249,19 @@ impl<'a> ExtentMap<'a> {
         }
     }
 
+    /// The last extent set, or one behind it: what is set or cleared meanwhile may not count.
+    pub fn last_set(&self) -> Extent {
+        let mut place = 0;
+        for level in (0..LEVELS).rev() {
+            let Some(word) = self.at(level, place) else { continue };
+            let (word, shift) = (word.load(ORDER), if level == 0 { WORD_SHIFT } else { ENTRY_SHIFT });
+            let live = if level == 0 { word } else { (word | word >> ENTRIES) & FILLED };
+            let last = live.checked_ilog2().map_or(low_bits(shift), |last| index(u64::from(last)));
+            place = place << shift | last;
+        }
+        Extent(count(place))
+    }
+
     /// The first extent of the range that is set.
     pub fn next_set_in(&self, range: ExtentRange) -> Option<Extent> {
         self.next_set(range.first).filter(|&extent| extent < range.end)

@@ -40,14 +40,16 @@ pub struct IntentSweeper<'a> {
     stage: SweepStage,
     /// The pages to look through next; none if empty.
     requested: Range<u64>,
-    /// The page behind those of the sweep under way.
+    /// The page behind those of the sweep under way. One that went along with copies would never come back to what they
+    /// leave behind: it ends where there were bits when it began (N21).
     end: u64,
     /// Bits of the page under way that may go: bit 0 is the first extent of the page.
     pub(crate) candidates: ExtentMap<'a>,
     extents: ExtentRange,
     /// The last sweep could clear none of the bits there are: then the bound of R78 gives way to the hosts.
     pub fruitless: bool,
-    cleared: u64,
+    /// The sweep under way is one of all pages, and has cleared none yet.
+    barren: bool,
 }
 
 impl<'a> IntentSweeper<'a> {
@@ -60,7 +62,7 @@ impl<'a> IntentSweeper<'a> {
             candidates: ExtentMap::default(),
             extents: ExtentRange::default(),
             fruitless: false,
-            cleared: 0,
+            barren: false,
         }
     }
 
@@ -116,8 +118,9 @@ impl Group<'_> {
         match self.sweeper.stage {
             SweepStage::Idle if !self.sweeper.requested.is_empty() && !stopped => {
                 let Range { start, end } = core::mem::take(&mut self.sweeper.requested);
-                self.sweeper.end = end;
-                self.sweeper.cleared = 0;
+                let last = self.persistent.layout().page_of(self.persistent.bits.last_set());
+                self.sweeper.end = if kept!(R78Along) { end.min(last.wrapping_add(1)) } else { end };
+                self.sweeper.barren = end == u64::MAX;
                 self.sweeper.fruitless = false;
                 self.sweeper.stage = SweepStage::Choosing(start);
             }
@@ -143,8 +146,7 @@ impl Group<'_> {
         let next = self.persistent.bits.next_set(from);
         let next = next.filter(|extent| page_of(extent) < self.sweeper.end && !self.some_clone_inherits());
         let Some(extent) = next else {
-            let whole = self.sweeper.end == u64::MAX;
-            self.sweeper.fruitless = whole && self.sweeper.cleared == 0 && !self.persistent.bits.is_empty();
+            self.sweeper.fruitless = self.sweeper.barren && !self.persistent.bits.is_empty();
             self.sweeper.stage = SweepStage::Idle;
             self.queue.changed = true;
             return;
@@ -248,7 +250,7 @@ impl Group<'_> {
             cleared += self.persistent.bits.clear_in_word(word, chosen);
         }
         if cleared > 0 {
-            self.sweeper.cleared = self.sweeper.cleared.wrapping_add(cleared);
+            self.sweeper.barren = false;
             self.persistent.mark_page(page);
             self.queue.changed = true;
         }

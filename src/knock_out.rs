@@ -460,6 +460,8 @@ mod selection {
         R73,
         /// a Clone that comes counts as equal
         R73Add,
+        /// what hosts wrote in a first Synchronization is copied after everything else
+        R73Behind,
         /// a first Synchronization does not write down how far it got
         R73Below,
         /// a Clone that comes is not marked as one that was never synchronized
@@ -502,6 +504,8 @@ mod selection {
         R77Votes,
         /// write intents are not bounded
         R78,
+        /// a sweep of intents goes along with copies
+        R78Along,
         /// a smaller write takes the intents that an older one waits for
         R78Order,
         /// another LU may stand behind a Clone

@@ -103,7 +103,7 @@ impl Group<'_> {
         if self.clone(lu).stalled {
             return false;
         }
-        let mut from = Extent(self.clone(lu).cursor);
+        let mut from = self.sync_from(lu);
         while let Some(extent) = self.clone(lu).delta.bits.next_set(from) {
             if let Some(end) = self.scoreboard.owned_until(to, extent).filter(|_| kept!(R10Mirror)) {
                 from = end;
@@ -121,6 +121,16 @@ impl Group<'_> {
             return true;
         }
         self.end_of_pass(lu, to)
+    }
+
+    /// Where a Synchronization goes on. In a first one what was left behind, as hosts wrote it meanwhile, comes first when
+    /// much was copied since: until then no superblock can say how far it is (R73, N21).
+    fn sync_from(&self, lu: u32) -> Extent {
+        let clone = self.clone(lu);
+        let behind = self.synced_so_far(lu);
+        let far = clone.cursor > behind.saturating_add(self.synced_step());
+        let first = clone.record.full && clone.failed_extents == 0 && far && kept!(R73Behind);
+        Extent(if first { behind } else { clone.cursor })
     }
 
     /// As many adjoining extents as one copy may take.
@@ -270,10 +280,13 @@ impl Group<'_> {
             return (!copying || !kept!(R54Copies)).then_some(Change::Synchronized(lu));
         }
         let below = self.synced_so_far(lu);
-        let step = self.geometry().extents() >> 6;
-        let far = below
-            > clone.record.synced_below.saturating_add(step.max(self.persistent.layout().page_extents()));
+        let far = below > clone.record.synced_below.saturating_add(self.synced_step());
         (clone.record.full && far && kept!(R73Below)).then_some(Change::SyncedBelow(lu, below))
+    }
+
+    /// A superblock says how far a first Synchronization is whenever it got so much farther.
+    fn synced_step(&self) -> u64 {
+        (self.geometry().extents() >> 6).max(self.persistent.layout().page_extents())
     }
 
     /// Every extent below this one was copied.

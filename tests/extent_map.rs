@@ -180,6 +180,9 @@ fn same(map: &ExtentMap, reference: &mut Reference, call: Call) {
             assert_eq!(map.next_clear_in(asked), reference.next_clear_in(asked));
             assert_eq!(map.any_set(asked), reference.next_set_in(asked).is_some());
             assert_eq!(map.all_set(asked), reference.all_set(asked));
+            if let Some(&last) = reference.set.last() {
+                assert_eq!(map.last_set(), Extent(last));
+            }
         }
     }
     assert_eq!(map.count(), reference.set.len() as u64);

@@ -22,6 +22,8 @@ mod operator;
 mod outlast;
 #[path = "simulation/prepared.rs"]
 mod prepared;
+#[path = "simulation/progress.rs"]
+mod progress;
 #[path = "simulation/restart.rs"]
 mod restart;
 #[path = "simulation/rot.rs"]
@@ -33,6 +35,7 @@ mod swarm;
 
 use common::seeds::{Summary, attempt, run, seeds};
 use life::{Life, Mode};
+use progress::Progress;
 use sets::Sets;
 
 fn live(seed: u64, mode: Mode) -> Summary {
@@ -109,6 +112,17 @@ fn random_sets_of_groups() {
             assert!(total.counted(what) > 0, "none of the {what}: {:?}", total.counts);
         }
     }
+}
+
+/// A power loss undoes no more of a first Synchronization, or of a restore, than a bound, on however many map pages (R72, R73).
+#[test]
+fn random_copies_cut_short() {
+    run("cargo test --test simulation random_copies_cut_short", some(5, 200), |seed| {
+        let mut summary = Progress::synchronize(seed);
+        summary.add(&Progress::restore(seed));
+        summary.seeds = 1;
+        summary
+    });
 }
 
 /// A seed is a life: the same submissions, completions, results and power losses, whatever runs beside it.

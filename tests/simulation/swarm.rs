@@ -75,9 +75,9 @@ pub struct Swarm {
 }
 
 /// With a column for each of so many Clones a page of the simulated arrays holds 64 extents.
-const SMALL_PAGES_CLONES: usize = 55;
+pub const SMALL_PAGES_CLONES: usize = 55;
 
-fn one<T: Copy>(of: &[T], rng: &mut fastrand::Rng) -> T {
+pub fn one<T: Copy>(of: &[T], rng: &mut fastrand::Rng) -> T {
     of[rng.usize(..of.len())]
 }
 
@@ -324,4 +324,23 @@ pub fn of_a_set(rng: &mut fastrand::Rng) -> (Profile, Habits) {
     let clones = rng.usize(1..4);
     let profile = Profile { blocks, extent_blocks, clones, ..profile(false, rng) };
     (profile, Habits { reenters: 0, nonsense: 0, ..habits(rng) })
+}
+
+/// Many extents of one block, and a column for each Clone.
+pub fn large(spare_clones: usize, rng: &mut fastrand::Rng) -> (Profile, Habits) {
+    let drawn = profile(false, rng);
+    let profile = Profile {
+        blocks: rng.usize(12_000..20_000),
+        extent_blocks: 1,
+        clones: 1,
+        spare_clones,
+        copies: one(&[1, 4, 16], rng),
+        map_per_clone: true,
+        immediate: one(&[0, 256], rng),
+        retry: 0,
+        intents: one(&[16, 32], rng),
+        skip_equal: false,
+        ..drawn
+    };
+    (profile, Habits { page_writes_max: one(&[1, 2, 4], rng), forgets: true, ..Habits::default() })
 }

@@ -111,6 +111,11 @@ impl World {
         }
     }
 
+    /// Of a map page.
+    pub fn page_extents(&self) -> usize {
+        self.inner.borrow().format.page_extents
+    }
+
     pub fn map(&self, kind: u32, lu: usize) -> Vec<bool> {
         let profile = self.inner.borrow().profile;
         let extents = profile.blocks.div_ceil(profile.extent_blocks);
