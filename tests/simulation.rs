@@ -8,6 +8,8 @@
 mod common;
 #[path = "simulation/damage.rs"]
 mod damage;
+#[path = "simulation/doubt.rs"]
+mod doubt;
 #[path = "simulation/hang.rs"]
 mod hang;
 #[path = "simulation/lasting.rs"]

@@ -106,7 +106,7 @@ impl Life {
         self.has(CLONE_GROUP_CONDITION_PAUSED)
     }
 
-    fn ends_soon(&mut self, tag: u64, turns: usize) -> bool {
+    pub(super) fn ends_soon(&mut self, tag: u64, turns: usize) -> bool {
         for _ in 0..turns {
             self.busy_turn(false);
             if self.pending.is_none_or(|(_, pending)| pending != tag) {

@@ -19,6 +19,8 @@ pub struct Lasting {
     pub of_256: u32,
     /// Of 256: copies onto the Source that soon meet flushes that fail.
     pub onto_source: u32,
+    /// Of 256: operations that cannot be written down, before a power loss.
+    pub unwritten: u32,
     /// Of 256: turns in which the operator resumes what has stalled.
     pub attentive: u32,
 }
@@ -62,6 +64,7 @@ impl Lasting {
             most: rng.usize(1..4),
             of_256: [256, 256, 128, 40][rng.usize(..4)],
             onto_source: [0, 64, 256][rng.usize(..3)],
+            unwritten: [0, 0, 128][rng.usize(..3)],
             attentive: [0, 0, 16][rng.usize(..3)],
         }
     }
@@ -74,6 +77,7 @@ impl Lasting {
             most: rng.usize(1..4),
             of_256: [40, 80, 160][rng.usize(..3)],
             onto_source: [0, 128, 256][rng.usize(..3)],
+            unwritten: 0,
             attentive: [0, 16, 64][rng.usize(..3)],
         }
     }

@@ -132,7 +132,7 @@ impl Life {
     }
 
     fn operate(&mut self) {
-        if self.pending.is_none() {
+        if self.pending.is_none() && !self.operate_in_doubt() {
             let step = self.draw_step();
             let _ = self.ask(step);
         }
@@ -293,6 +293,27 @@ impl Life {
             self.end_in_time();
         }
         self.world.inner.borrow_mut().habits.reenters = 0;
+        self.bring_to_end();
+        match mode {
+            Mode::Reverse => self.outlast_a_failing_host(),
+            Mode::Lasting => self.leave_in_doubt(),
+            _ => {}
+        }
+        self.bring_to_end();
+        self.rot();
+        // SAFETY: a live group.
+        let close = |group, tag| unsafe { clone_group_close(group, tag) };
+        assert_eq!(self.world.run_operation(close), CLONE_GROUP_OK);
+        self.world.check_closed();
+        self.world.check_slips();
+        self.world.lose_power(|| false);
+        self.recover();
+        self.world.settle();
+        self.world.check_lu_now(0);
+    }
+
+    /// Metadata is repaired, copies are resumed, and a mixture is accepted.
+    fn bring_to_end(&mut self) {
         for _ in 0..4 {
             self.world.settle();
             self.follow();
@@ -307,19 +328,6 @@ impl Life {
             assert_eq!(Step::Accept.run(&self.world), CLONE_GROUP_OK);
         }
         self.check_end();
-        if mode == Mode::Reverse {
-            self.outlast_a_failing_host();
-        }
-        self.rot();
-        // SAFETY: a live group.
-        let close = |group, tag| unsafe { clone_group_close(group, tag) };
-        assert_eq!(self.world.run_operation(close), CLONE_GROUP_OK);
-        self.world.check_closed();
-        self.world.check_slips();
-        self.world.lose_power(|| false);
-        self.recover();
-        self.world.settle();
-        self.world.check_lu_now(0);
     }
 
     /// A Clone decays silently in the end, and power may be lost when Verify has found that.

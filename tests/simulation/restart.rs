@@ -32,7 +32,7 @@ impl Life {
     }
 
     /// Nothing fails, hangs or comes in between.
-    fn calmly(&mut self, act: impl FnOnce(&mut Life)) {
+    pub(super) fn calmly(&mut self, act: impl FnOnce(&mut Life)) {
         let (profile, habits) = (self.world.inner.borrow().profile, self.world.inner.borrow().habits);
         let faults = {
             let inner = &mut *self.world.inner.borrow_mut();

@@ -3,7 +3,7 @@
 use ::clone_group::ffi::types::*;
 
 use super::super::superblock::Superblock;
-use super::controller::Held;
+use super::controller::{Choice, Held};
 use super::hosts::HostOp;
 use super::{Inner, World};
 
@@ -17,6 +17,20 @@ impl World {
 }
 
 impl World {
+    /// From now on superblocks fail, and are there nevertheless or not.
+    pub fn fail_superblocks(&self, are_there: bool) {
+        let format = self.inner.borrow().format;
+        self.choose(move |io| {
+            let superblock =
+                io.operation == CLONE_GROUP_IO_PERSIST_WRITE && format.is_slot(io.offset_bytes as usize);
+            match superblock {
+                true if are_there => Choice::FailDone(-5),
+                true => Choice::Fail(-5),
+                false => Choice::AsProfile,
+            }
+        });
+    }
+
     /// Nothing that a host writes is done while nobody knows what the superblock says.
     pub(super) fn check_known(&self, tag: u64, status: i32) {
         let written = |op: &&HostOp| op.operation == CLONE_GROUP_IO_WRITE && status == CLONE_GROUP_OK;
