@@ -24,6 +24,8 @@ mod operator;
 mod outlast;
 #[path = "simulation/prepared.rs"]
 mod prepared;
+#[path = "simulation/pressure.rs"]
+mod pressure;
 #[path = "simulation/progress.rs"]
 mod progress;
 #[path = "simulation/restart.rs"]
@@ -125,6 +127,12 @@ fn random_copies_cut_short() {
         summary.seeds = 1;
         summary
     });
+}
+
+/// Hosts write more at once than may have write intents, and each write goes out in its turn (R78, I7).
+#[test]
+fn random_writes_under_pressure() {
+    run("cargo test --test simulation random_writes_under_pressure", some(3, 100), pressure::live);
 }
 
 /// A seed is a life: the same submissions, completions, results and power losses, whatever runs beside it.
