@@ -9,7 +9,8 @@
 //! (what of hosts may fail with an I/O, and has to), `flush_record`, `newest_copy`, `callbacks`, `checks` (at every submission, and of media and maps), `promises` (of
 //! metadata that goes out), `view` (what hosts see as the Source), `power`, `trace`, `rest` and `closed` (what must hold
 //! when nothing is under way), `damage` (what cannot be read), `outlook` (what Recovery must make of it), `misfit` (what it
-//! must refuse), `slips` (of the controller), `unknown` (a superblock whose write failed).
+//! must refuse), `slips` (of the controller), `unknown` (a superblock whose write failed),
+//! `urgent` (copies on demand).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ mod slips;
 mod trace;
 mod unknown;
 mod unresolved;
+mod urgent;
 mod view;
 
 use callbacks::{done, event, submitted};
@@ -63,6 +65,7 @@ use flushed_operation::FlushedOperation;
 use newest_copy::LastCopies;
 use profile::config;
 use slips::Slips;
+use urgent::Urgent;
 
 // Each test uses a part of it.
 #[allow(unused_imports)]
@@ -196,6 +199,9 @@ pub struct Inner {
     unknown: Option<u64>,
     /// Writes of metadata when the group was last at rest.
     rested: usize,
+    /// Operations that were asked for and are not done.
+    operations_open: u64,
+    urgent: Urgent,
 }
 
 /// Looks at the array whenever something happened.
@@ -303,6 +309,8 @@ impl World {
             slips: Slips::default(),
             unknown: None,
             rested: 0,
+            operations_open: 0,
+            urgent: Urgent::default(),
         };
         Placed::new(World {
             inner: RefCell::new(inner),

@@ -106,10 +106,16 @@ impl Progress {
         self.world.clone_info(1).extents_left as usize
     }
 
+    /// A host reads what is to be copied, or writes anywhere.
     fn turn(&mut self) {
         if self.rng.u32(..256) < self.hosts {
-            let block = self.rng.usize(..self.profile.blocks);
-            self.world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, false);
+            let left = self.world.map(CLONE_GROUP_MAP_DELTA, 1);
+            let from = self.rng.usize(..left.len());
+            let read = left.iter().skip(from).position(|&left| left).filter(|_| self.rng.bool());
+            match read {
+                Some(at) => self.world.host(CLONE_GROUP_IO_READ, 0, from + at, 1, false),
+                None => self.world.host(CLONE_GROUP_IO_WRITE, 0, from, 1, false),
+            };
         }
         self.world.step(self.budget);
         self.world.complete_some(usize::MAX);

@@ -82,6 +82,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         inner.log.push(io);
     }
     trace(|| format!("submit {}", describe(&io)));
+    inner.check_urgent(&io, verified.is_some());
     inner.check_submission(&io, restoring, &states);
     inner.check_resolved(&io, info.conditions);
     inner.compare_begins(&io, verified.map(|before| before + 1));
@@ -161,6 +162,7 @@ pub(super) unsafe extern "C" fn done(context: *mut c_void, tag: u64, status: i32
             let inner = &mut *world.inner.borrow_mut();
             inner.note(DONE, [tag, i64::from(status) as u64]);
             inner.tally.operations += u64::from(status == CLONE_GROUP_OK);
+            inner.operations_open = inner.operations_open.saturating_sub(1);
             inner.check_operation_flushed(tag, status);
             assert!(inner.operations_done.insert(tag, status).is_none(), "an operation is done twice");
         } else {

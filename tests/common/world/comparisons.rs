@@ -22,7 +22,7 @@ pub(super) struct Comparisons {
 
 impl Inner {
     /// The extents of an I/O.
-    fn extents_of(&self, io: &clone_group_io) -> std::ops::Range<usize> {
+    pub(super) fn extents_of(&self, io: &clone_group_io) -> std::ops::Range<usize> {
         let (first, end) = (io.first_block as usize, (io.first_block + io.block_count) as usize);
         first / self.profile.extent_blocks..end.div_ceil(self.profile.extent_blocks)
     }

@@ -67,6 +67,7 @@ impl Inner {
 
     /// An I/O is over.
     pub(super) fn note_end(&mut self, io: &clone_group_io, status: i32) {
+        self.urgent_ended(io, status);
         if is_leg(io) && !io.payload.is_null() {
             self.hosts.values_mut().filter(|op| op.has_leg(io)).for_each(|op| op.excuse.legs -= 1);
         }
@@ -121,6 +122,7 @@ impl Inner {
     pub fn copies_begin(&mut self) {
         self.flushes_failed = 0;
         self.failed_alone.clear();
+        self.no_urgent_copies();
     }
 
     /// What a request that begins now may fail for.

@@ -144,6 +144,8 @@ impl Inner {
             slips: Slips::default(),
             unknown: None,
             rested: 0,
+            operations_open: 0,
+            urgent: Urgent::default(),
         }
     }
 

@@ -14,7 +14,10 @@ impl World {
         let status = call(self.group(), tag);
         trace(|| format!("operation {tag} returned {status}"));
         match status {
-            CLONE_GROUP_PENDING => Ok(tag),
+            CLONE_GROUP_PENDING => {
+                self.inner.borrow_mut().operations_open += 1;
+                Ok(tag)
+            }
             status => Err(status),
         }
     }
@@ -70,6 +73,7 @@ impl World {
 
     /// A poll hears first of all of what was completed before it.
     fn listen(&self, poll: impl FnOnce() -> i32) -> i32 {
+        self.expect_urgent();
         let copies = {
             let inner = &mut *self.inner.borrow_mut();
             inner.flush_unheard = false;
@@ -77,7 +81,9 @@ impl World {
             inner.copies_unheard.len()
         };
         let state = no_violation(poll());
-        self.inner.borrow_mut().copies_unheard.drain(..copies);
+        let inner = &mut *self.inner.borrow_mut();
+        inner.copies_unheard.drain(..copies);
+        inner.urgent_is_over();
         state
     }
 

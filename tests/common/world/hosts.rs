@@ -10,7 +10,7 @@ use super::super::model::Block;
 use super::callbacks::no_violation;
 use super::digest::{DONE, HOST};
 use super::trace::trace;
-use super::{Excuse, Inner, World};
+use super::{Excuse, Inner, Profile, World};
 
 #[derive(Clone, Debug)]
 pub struct HostOp {
@@ -36,6 +36,8 @@ pub struct HostOp {
     pub(super) epoch: u64,
     /// The superblock whose result was unknown when it was sent (R33).
     pub(super) unknown: Option<u64>,
+    /// The poll behind which it was sent, if not inside of one.
+    pub(super) behind_poll: Option<u64>,
     pub(super) excuse: Excuse,
 }
 
@@ -67,6 +69,10 @@ impl HostOp {
 
     fn blocks(&self) -> std::ops::Range<usize> {
         self.first..self.first + self.count
+    }
+
+    pub(super) fn extents(&self, profile: &Profile) -> std::ops::Range<usize> {
+        self.first / profile.extent_blocks..(self.first + self.count).div_ceil(profile.extent_blocks)
     }
 }
 
@@ -152,6 +158,7 @@ impl World {
                 overtaken: 0,
                 epoch: inner.history.epoch(lu),
                 unknown,
+                behind_poll: inner.behind_poll(),
                 excuse: Excuse::default(),
             };
             op.excuse = inner.excuse(&op);

@@ -58,6 +58,7 @@ impl World {
         inner.gate_closed_by = None;
         inner.hosts.clear();
         inner.operations_done.clear();
+        inner.operations_open = 0;
         inner.finished.clear();
         inner.events.clear();
         inner.metadata_unrepaired = false;
