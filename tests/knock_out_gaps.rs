@@ -144,24 +144,6 @@ fn r52_a_clone_that_fails_beside_a_sweep_inherits_the_intents() {
     }
 }
 
-/// R53: a change of states waits for intents that are being cleared.
-#[test]
-fn r53_a_clone_comes_after_a_sweep() {
-    let world = mirrored(VOLATILE, 1);
-    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
-    for extent in 0..10 {
-        world.write(at(extent), 1);
-        world.poll_still();
-    }
-    let operation = world.ask(Ask::Add(2)).expect("it is accepted");
-    world.poll_still();
-    assert_eq!((world.holds(is_flush), world.done_operation(operation)), (2, None));
-    world.complete_chosen(Choice::Now, is_flush);
-    world.choose_nothing();
-    world.poll_still();
-    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
-}
-
 /// R53: nothing is under way to a Clone that was removed: its LU may be somebody else's by then.
 #[test]
 fn r53_a_clone_goes_when_nothing_is_under_way_to_it() {

@@ -39,14 +39,17 @@ const fn lives<'a>(binary: &'a str, tests: &'a str, seeds: u32) -> Catcher<'a> {
 
 /// In the order in which they are asked: at most 1,000 random lives of each kind, power losses at every boundary of the chosen
 /// scripts, faults in every call of every script, and then the tests of single rules.
-pub const CATCHERS: [Catcher<'_>; 36] = [
+pub const CATCHERS: [Catcher<'_>; 39] = [
     lives("simulation", "random_lives_without_faults", 1000),
     lives("simulation", "random_lives_with_faults", 1000),
     lives("simulation", "random_sets_of_groups", 1000),
     some("explorer", "power_lost_at_every_boundary"),
-    lives("simulation", "random_lives_with_lasting_faults", 600),
+    lives("simulation", "random_lives_with_lasting_faults", 1000),
+    lives("simulation", "random_lives_in_reverse", 1000),
     lives("simulation", "random_lives_with_damage", 400),
     lives("simulation", "random_lives_that_must_end", 400),
+    lives("simulation", "random_copies_cut_short", 200),
+    lives("simulation", "random_writes_under_pressure", 100),
     some("faults", "every_call_goes_wrong"),
     all("rules_hidden"),
     all("rules"),

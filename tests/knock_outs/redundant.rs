@@ -47,6 +47,11 @@ pub const REDUNDANT: &[(&str, &str)] = &[
         "everything counts as different for the Clone that comes, also after a power loss (R73), and hosts are held before it is mirrored (R53Synchronize)",
     ),
     (
+        "R53Sweep",
+        "what is spare was flushed, and is looked at again when it is cleared (R3Again); a Clone that comes counts as \
+         different anyway (R73)",
+    ),
+    (
         "R54",
         "what came up differently while LUs were flushed is looked at again when the superblock is made (R54Leg), and while hosts are held for the end of a Reverse Synchronization nothing can (R48Last)",
     ),
