@@ -1330,6 +1330,7 @@ int32_t clone_group_host_flush(struct clone_group *group,
 
 // Aborts a host request that waits in the library (R83). Its `done` call follows
 // with CLONE_GROUP_ERR_CANCELED. One that was submitted to an LU runs to its end.
+// An operation ends so, too, unless its superblock is being written (R76).
 //
 // Context: any thread; also from I/O callbacks, `done` and `event`.
 // Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,
@@ -1444,7 +1445,8 @@ int32_t clone_group_set_init(struct clone_group_set *set,
 // the moment at which it begins until the last group got as far, so poll all of
 // them; a group that waits for the others returns CLONE_GROUP_MORE from its
 // polls. clone_group_abort() with the tag, on any of the groups, gives the whole
-// set up, unless it is decided.
+// set up, unless it is decided. If power is lost before a `done` call, it may be
+// found committed nevertheless, on all groups alike.
 //
 // Each group calls `done` once. CLONE_GROUP_OK on one of them means that the set
 // is committed, and any error but those of metadata that it failed and nothing

@@ -746,6 +746,7 @@ pub unsafe extern "C" fn clone_group_host_flush(group: *mut clone_group, lu: u32
 
 /// Aborts a host request that waits in the library (R83). Its `done` call follows
 /// with CLONE_GROUP_ERR_CANCELED. One that was submitted to an LU runs to its end.
+/// An operation ends so, too, unless its superblock is being written (R76).
 ///
 /// Context: any thread; also from I/O callbacks, `done` and `event`.
 /// Returns CLONE_GROUP_OK, or CLONE_GROUP_ERR_INVALID,

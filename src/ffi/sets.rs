@@ -51,7 +51,8 @@ pub unsafe extern "C" fn clone_group_set_init(set: *mut clone_group_set, struct_
 /// the moment at which it begins until the last group got as far, so poll all of
 /// them; a group that waits for the others returns CLONE_GROUP_MORE from its
 /// polls. clone_group_abort() with the tag, on any of the groups, gives the whole
-/// set up, unless it is decided.
+/// set up, unless it is decided. If power is lost before a `done` call, it may be
+/// found committed nevertheless, on all groups alike.
 ///
 /// Each group calls `done` once. CLONE_GROUP_OK on one of them means that the set
 /// is committed, and any error but those of metadata that it failed and nothing

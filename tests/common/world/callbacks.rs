@@ -72,6 +72,7 @@ fn submit(world: &World, io: clone_group_io) -> i32 {
         None => Choice::AsProfile,
     };
     if choice == Choice::Retry {
+        inner.put_off();
         return CLONE_GROUP_RETRY;
     }
     inner.note_io(SUBMITTED, &io, 0);

@@ -7,7 +7,7 @@ use ::clone_group::ffi::types::*;
 
 use super::{HostOp, Inner, World};
 
-/// Polls after which one that failed is over for good.
+/// Polls after which one that failed, or was put off, is over for good.
 const QUIET_POLLS: u64 = 20;
 
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Urgent {
     touched: BTreeSet<usize>,
     /// Extents of copies on demand: the slot that is left to them is taken.
     busy: BTreeSet<usize>,
-    /// The last poll before which one of them failed.
+    /// The last poll before which one of them failed, or an I/O was put off.
     failed: u64,
     /// The extent that the host waits for in this poll.
     expected: Option<usize>,
@@ -112,6 +112,12 @@ impl Inner {
         if status < CLONE_GROUP_OK {
             self.urgent.failed = self.polls;
         }
+    }
+
+    /// An I/O is to be offered again, whatever came since.
+    pub(super) fn put_off(&mut self) {
+        self.urgent.failed = self.polls;
+        self.urgent.expected = None;
     }
 
     /// The poll is over.
