@@ -29,9 +29,9 @@ const HEAD: &str = "\
 # Knock-outs
 
 One rule at a time is left out, and the tests have to notice: first random lives, 1,000 without faults, 1,000 with faults and
-1,000 of sets of groups; then power losses at every boundary of 131 scripts; then more random lives, 600 with faults that
-last, 400 whose metadata suffers and 400 that must end in time; then faults in every call of every script, and at last the
-tests of single rules.
+1,000 of sets of groups; then power losses at every boundary of 131 scripts; then more random lives, 1,000 with faults that
+last, 1,000 in Reverse Synchronizations, 400 whose metadata suffers, 400 that must end in time, 200 whose copies are cut short
+and 100 under pressure; then faults in every call of every script, and at last the tests of single rules.
 So whoever is named is the first to notice, and often not the only one.
 Written by `tools/knock-outs --update`; `tools/knock-outs` shows that it is still so. Where a rule is left out, the core asks
 `kept!` for it (`src/knock_out.rs`). *Stands still*: the test was ended, because something that must come to an end did not.

@@ -137,11 +137,7 @@ impl Inner {
 
     /// Whether both I/Os touch one extent.
     fn share_extents(&self, one: &clone_group_io, other: &clone_group_io) -> bool {
-        let extent_blocks = self.profile.extent_blocks as u64;
-        let extents = |io: &clone_group_io| {
-            io.first_block / extent_blocks..(io.first_block + io.block_count).div_ceil(extent_blocks)
-        };
-        let (one, other) = (extents(one), extents(other));
+        let (one, other) = (self.extents_of(one), self.extents_of(other));
         one.start < other.end && other.start < one.end
     }
 

@@ -1,9 +1,11 @@
 //! Why a host request may fail: an I/O failed that it depends on. And when it has to: a flush failed that may have lost
 //! a part of it.
 
+use std::ops::Range;
+
 use ::clone_group::ffi::types::*;
 
-use super::{HostOp, Inner, World};
+use super::{HostOp, Inner, Profile, World};
 
 /// What happened to I/Os that a host request depends on.
 #[derive(Clone, Default, Debug)]
@@ -33,12 +35,10 @@ impl HostOp {
         zeroes && range == (io.first_block, io.block_count) && (self.lu == 0 || self.lu == io.lu as usize)
     }
 
-    fn touches_extents_of(&self, io: &clone_group_io, extent_blocks: usize) -> bool {
-        let extents =
-            |first: usize, count: usize| first / extent_blocks..(first + count).div_ceil(extent_blocks);
-        let mine = extents(self.first, self.count);
-        let theirs = extents(io.first_block as usize, io.block_count as usize);
-        self.lu == 0 && mine.start < theirs.end && theirs.start < mine.end
+    /// Whether it waits for a copy of any of these extents, perhaps.
+    fn needs_any(&self, extents: &Range<usize>, profile: &Profile) -> bool {
+        let mine = self.extents(profile);
+        self.lu == 0 && mine.start < extents.end && extents.start < mine.end
     }
 }
 
@@ -92,12 +92,11 @@ impl Inner {
             let concerned = self.hosts.values_mut().filter(|op| op.has_leg(io) && counts(op));
             concerned.for_each(|op| op.excuse.own = true);
         } else if self.restoring.is_some() {
-            let extent_blocks = self.profile.extent_blocks;
-            let (first, last) = (io.first_block as usize, (io.first_block + io.block_count - 1) as usize);
-            if first / extent_blocks == last / extent_blocks {
-                self.failed_alone.insert(first / extent_blocks);
+            let (extents, profile) = (self.extents_of(io), self.profile);
+            if extents.len() == 1 {
+                self.failed_alone.insert(extents.start);
             }
-            let concerned = self.hosts.values_mut().filter(|op| op.touches_extents_of(io, extent_blocks));
+            let concerned = self.hosts.values_mut().filter(|op| op.needs_any(&extents, &profile));
             concerned.for_each(|op| op.excuse.copy = true);
             self.copies_unheard.push(*io);
         }
@@ -127,9 +126,9 @@ impl Inner {
 
     /// What a request that begins now may fail for.
     pub(super) fn excuse(&self, op: &HostOp) -> Excuse {
-        let extent_blocks = self.profile.extent_blocks;
+        let needs = |io: &clone_group_io| op.needs_any(&self.extents_of(io), &self.profile);
         Excuse {
-            copy: self.copies_unheard.iter().any(|io| op.touches_extents_of(io, extent_blocks)),
+            copy: self.copies_unheard.iter().any(needs),
             metadata: self.metadata_unrepaired,
             ..Excuse::default()
         }
