@@ -12,6 +12,8 @@ mod damage;
 mod doubt;
 #[path = "simulation/hang.rs"]
 mod hang;
+#[path = "simulation/heal.rs"]
+mod heal;
 #[path = "simulation/lasting.rs"]
 mod lasting;
 #[path = "simulation/life.rs"]

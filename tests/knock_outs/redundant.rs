@@ -24,15 +24,6 @@ pub const REDUNDANT: &[(&str, &str)] = &[
         "R36Overwrites",
         "an extent that is being overwritten has D = 1 until that is over, and the end of a restore asks for an empty D",
     ),
-    (
-        "R36Again",
-        "D stays empty once it is; what comes during the flush are host writes, which carry both bits (R1, R6), and are \
-         classified anew when the restore is over (R71)",
-    ),
-    (
-        "R38RetargetSource",
-        "whatever changed on the Source since the start is in D of every other Clone (R2, R56), so of the new one",
-    ),
     ("R38Forget", "the flush before the superblock, whether it worked or not, emptied the list (R24)"),
     (
         "R72Drain",
@@ -41,10 +32,6 @@ pub const REDUNDANT: &[(&str, &str)] = &[
     (
         "R52Extents",
         "a write goes out when its intents are durable (R1), and a Clone whose leg failed inherits them (N4)",
-    ),
-    (
-        "R53Add",
-        "everything counts as different for the Clone that comes, also after a power loss (R73), and hosts are held before it is mirrored (R53Synchronize)",
     ),
     (
         "R53Sweep",
@@ -66,10 +53,6 @@ pub const REDUNDANT: &[(&str, &str)] = &[
     (
         "R56Equal",
         "a Clone with a bit in D is not Synchronized: whatever sets the bit changes the state with it (R51State, R52State)",
-    ),
-    (
-        "R56Drain",
-        "the Clone inherits the intents of what is under way (N4Short), and hosts are held before it is synchronized again (R53Synchronize) or goes (R53Remove)",
     ),
     ("R71Failed", "an extent that passes has an intent (R1), which the Clone that fails inherits (N4)"),
     (

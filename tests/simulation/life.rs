@@ -300,6 +300,9 @@ impl Life {
             _ => {}
         }
         self.bring_to_end();
+        if mode == Mode::Lasting {
+            self.heal_by_a_host();
+        }
         self.rot();
         // SAFETY: a live group.
         let close = |group, tag| unsafe { clone_group_close(group, tag) };

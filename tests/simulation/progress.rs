@@ -31,7 +31,7 @@ impl Progress {
         assert_eq!(formatted, CLONE_GROUP_OK);
         assert_eq!(Step::Add(1).run(&world), CLONE_GROUP_OK);
         assert_eq!(Step::Synchronize(1).run(&world), CLONE_GROUP_OK);
-        let (budget, hosts) = (one(&[16, 64, 200], &mut rng), one(&[0, 64], &mut rng));
+        let (budget, hosts) = (one(&[16, 64, 200], &mut rng), one(&[0, 64, 256], &mut rng));
         Progress { world, rng, profile, budget, hosts, counts: Summary::default() }
     }
 
@@ -106,12 +106,13 @@ impl Progress {
         self.world.clone_info(1).extents_left as usize
     }
 
-    /// A host reads what is to be copied, or writes anywhere.
+    /// A host reads what a restore is to copy, or writes anywhere.
     fn turn(&mut self) {
         if self.rng.u32(..256) < self.hosts {
             let left = self.world.map(CLONE_GROUP_MAP_DELTA, 1);
             let from = self.rng.usize(..left.len());
-            let read = left.iter().skip(from).position(|&left| left).filter(|_| self.rng.bool());
+            let reads = self.world.info().restoring_lu != 0 && self.rng.bool();
+            let read = left.iter().skip(from).position(|&left| left).filter(|_| reads);
             match read {
                 Some(at) => self.world.host(CLONE_GROUP_IO_READ, 0, from + at, 1, false),
                 None => self.world.host(CLONE_GROUP_IO_WRITE, 0, from, 1, false),
