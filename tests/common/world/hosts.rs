@@ -363,6 +363,7 @@ impl Inner {
         self.note(DONE, [tag, i64::from(status) as u64]);
         self.note(DONE, op.payload.iter().copied());
         self.record(&op, status);
+        self.waits_no_more(&op);
         self.statuses.push((tag, status));
         if status < CLONE_GROUP_OK {
             self.failed.push(tag);

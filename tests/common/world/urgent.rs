@@ -120,6 +120,12 @@ impl Inner {
         self.urgent.expected = None;
     }
 
+    /// A request is over: one that was aborted needs no copy any more.
+    pub(super) fn waits_no_more(&mut self, op: &HostOp) {
+        let extents = op.extents(&self.profile);
+        self.urgent.expected.take_if(|extent| extents.contains(extent));
+    }
+
     /// The poll is over.
     pub(super) fn urgent_is_over(&mut self) {
         (self.urgent.expected, self.urgent.polling) = (None, false);
