@@ -91,9 +91,9 @@ impl Group<'_> {
             return false;
         };
         let bound = u64::from(self.config.intent_extents_max);
-        let many = |pages: u64| pages > bound.saturating_add(u64::from(self.config.requests_max));
-        self.persistent.has_later() && self.saved_left.saturating_sub(left) >= bound
-            || many(self.persistent.dirty.count())
+        let unsaved = self.persistent.has_later() && self.saved_left.saturating_sub(left) >= bound;
+        let pages_max = bound.saturating_add(u64::from(self.config.requests_max));
+        unsaved || self.persistent.dirty.count() > pages_max
     }
 
     fn has_one_clone(&self) -> bool {

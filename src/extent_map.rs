@@ -230,10 +230,9 @@ impl<'a> ExtentMap<'a> {
         // `place` is a bit of level 0, or an entry of a level above. It only ever moves on.
         let (mut level, mut place) = (0, index(from.0));
         loop {
-            let shift = if level == 0 { WORD_SHIFT } else { ENTRY_SHIFT };
+            let shift = shift_of(level);
             let at = place >> shift;
-            let word = self.at(level, at)?.load(ORDER);
-            let live = if level == 0 { word } else { (word | word >> ENTRIES) & FILLED };
+            let live = live(level, self.at(level, at)?.load(ORDER));
             let live = live & usize::MAX << (place & low_bits(shift));
             if live == 0 {
                 // Nothing left in this word: look above for the next one.
@@ -245,7 +244,7 @@ impl<'a> ExtentMap<'a> {
                 return Some(Extent(count(place)));
             }
             level -= 1;
-            place <<= if level == 0 { WORD_SHIFT } else { ENTRY_SHIFT };
+            place <<= shift_of(level);
         }
     }
 
@@ -254,8 +253,7 @@ impl<'a> ExtentMap<'a> {
         let mut place = 0;
         for level in (0..LEVELS).rev() {
             let Some(word) = self.at(level, place) else { continue };
-            let (word, shift) = (word.load(ORDER), if level == 0 { WORD_SHIFT } else { ENTRY_SHIFT });
-            let live = if level == 0 { word } else { (word | word >> ENTRIES) & FILLED };
+            let (shift, live) = (shift_of(level), live(level, word.load(ORDER)));
             let last = live.checked_ilog2().map_or(low_bits(shift), |last| index(u64::from(last)));
             place = place << shift | last;
         }
@@ -411,6 +409,18 @@ fn pieces(bits: Range<usize>, shift: u32) -> impl Iterator<Item = (usize, usize)
         let to = if at == last >> shift { last & low_bits(shift) } else { low_bits(shift) };
         (at, usize::MAX << from & usize::MAX >> (low_bits(WORD_SHIFT) - to))
     })
+}
+
+/// Bits, or entries, of a word of this level, as a shift.
+#[inline]
+fn shift_of(level: usize) -> u32 {
+    if level == 0 { WORD_SHIFT } else { ENTRY_SHIFT }
+}
+
+/// The bits of a word that are set, or its entries below which one may be.
+#[inline]
+fn live(level: usize, word: usize) -> usize {
+    if level == 0 { word } else { (word | word >> ENTRIES) & FILLED }
 }
 
 /// The bit that stands for this one in its word.

@@ -127,10 +127,13 @@ impl Group<'_> {
     /// much was copied since: until then no superblock can say how far it is (R73, N21).
     fn sync_from(&self, lu: u32) -> Extent {
         let clone = self.clone(lu);
-        let behind = self.synced_so_far(lu);
-        let far = clone.cursor > behind.saturating_add(self.synced_step());
-        let first = clone.record.full && clone.failed_extents == 0 && far && kept!(R73Behind);
-        Extent(if first { behind } else { clone.cursor })
+        if clone.record.full && clone.failed_extents == 0 && kept!(R73Behind) {
+            let behind = self.synced_so_far(lu);
+            if clone.cursor > behind.saturating_add(self.synced_step()) {
+                return Extent(behind);
+            }
+        }
+        Extent(clone.cursor)
     }
 
     /// As many adjoining extents as one copy may take.
@@ -279,9 +282,12 @@ impl Group<'_> {
             let copying = self.scoreboard.iter().any(|(_, copy)| copy.to == lu);
             return (!copying || !kept!(R54Copies)).then_some(Change::Synchronized(lu));
         }
+        if !clone.record.full {
+            return None;
+        }
         let below = self.synced_so_far(lu);
         let far = below > clone.record.synced_below.saturating_add(self.synced_step());
-        (clone.record.full && far && kept!(R73Below)).then_some(Change::SyncedBelow(lu, below))
+        (far && kept!(R73Below)).then_some(Change::SyncedBelow(lu, below))
     }
 
     /// A superblock says how far a first Synchronization is whenever it got so much farther.
