@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 use array::{Array, Ask, HostCall, plain_config};
-use common::stage::{fractured, is_copy_read, is_copy_write, is_flush, restoring};
+use common::stage::{self, fractured, is_copy_read, is_copy_write, is_flush, restoring};
 use common::world::{Choice, Profile};
 
 fn config() -> clone_group_config {
@@ -486,4 +486,23 @@ fn many_pages_are_saved_in_slices() {
         }
         assert_eq!(array.result_of(end), CLONE_GROUP_OK, "{end:?}");
     }
+}
+
+/// R53: a change of states waits for intents that are being cleared, though nothing comes of it where it does not
+/// (R53Sweep in `knock_outs/redundant.rs`).
+#[test]
+fn r53_a_clone_comes_after_a_sweep() {
+    let world = stage::mirrored(Profile { volatile: true, ..Profile::QUIET }, 1);
+    world.choose(|io| if is_flush(io) { Choice::Hold } else { Choice::Now });
+    for extent in 0..10 {
+        world.write(stage::at(extent), 1);
+        world.poll_still();
+    }
+    let operation = world.ask(stage::Ask::Add(2)).expect("it is accepted");
+    world.poll_still();
+    assert_eq!((world.held_where(is_flush), world.done_operation(operation)), (2, None));
+    world.complete_chosen(Choice::Now, is_flush);
+    world.choose_nothing();
+    world.poll_still();
+    assert_eq!(world.done_operation(operation), Some(CLONE_GROUP_OK));
 }
