@@ -10,8 +10,7 @@ impl Life {
     /// Now and then the operator asks for something, or leaves a copy onto the Source, that is not written down. Whether
     /// that came about.
     pub(super) fn operate_in_doubt(&mut self) -> bool {
-        let info = self.world.info();
-        let onto_source = info.restoring_lu.max(info.reversing_lu);
+        let onto_source = self.world.onto_source();
         let dice = self.rng.u32(..256);
         let step = match self.swarm.lasting.unwritten {
             unwritten if dice < unwritten / 8 => self.draw_step(),
@@ -39,10 +38,7 @@ impl Life {
 
     /// A copy onto the Source is left so while another Clone is as the Source was before, if there are two.
     pub(super) fn leave_in_doubt(&mut self) {
-        let state = |lu: u32| self.world.clone_info(lu as usize).state;
-        let clones = 1..=self.swarm.profile.clones as u32;
-        let fractured: Vec<u32> = clones.filter(|&lu| state(lu) == CLONE_GROUP_CLONE_FRACTURED).collect();
-        let &[from, other, ..] = fractured.as_slice() else { return };
+        let &[from, other, ..] = self.fractured().as_slice() else { return };
         for _ in 0..self.rng.usize(1..8) {
             self.host();
         }

@@ -50,8 +50,7 @@ impl Life {
     /// What hosts write of the extents that are copied already hangs, and the copy onto the Source goes on to where it
     /// cannot end without.
     pub(super) fn hang_hosts(&mut self) {
-        let info = self.world.info();
-        let from = info.restoring_lu.max(info.reversing_lu) as usize;
+        let from = self.world.onto_source() as usize;
         if from == 0 {
             return;
         }

@@ -9,9 +9,7 @@ use super::operator::Step;
 impl Life {
     /// The last thing before the end, if a Clone is a point in time that differs. Nothing else fails any more.
     pub(super) fn heal_by_a_host(&mut self) {
-        let state = |lu: &u32| self.world.clone_info(*lu as usize).state;
-        let mut clones = 1..=self.swarm.profile.clones as u32;
-        let Some(lu) = clones.find(|lu| state(lu) == CLONE_GROUP_CLONE_FRACTURED) else { return };
+        let Some(&lu) = self.fractured().first() else { return };
         let left = self.world.map(CLONE_GROUP_MAP_DELTA, lu as usize);
         let from = self.rng.usize(..left.len());
         let Some(extent) = (from..left.len()).chain(0..from).find(|&extent| left[extent]) else { return };

@@ -5,6 +5,7 @@
 use ::clone_group::ffi::types::*;
 
 use super::life::Life;
+use super::swarm::one;
 use crate::common::draw::weighted;
 use crate::common::world::{Failing, Habits, LastingFault};
 
@@ -62,10 +63,10 @@ impl Lasting {
         Lasting {
             weights,
             most: rng.usize(1..4),
-            of_256: [256, 256, 128, 40][rng.usize(..4)],
-            onto_source: [0, 64, 256][rng.usize(..3)],
-            unwritten: [0, 0, 128][rng.usize(..3)],
-            attentive: [0, 0, 16][rng.usize(..3)],
+            of_256: one(&[256, 256, 128, 40], rng),
+            onto_source: one(&[0, 64, 256], rng),
+            unwritten: one(&[0, 0, 128], rng),
+            attentive: one(&[0, 0, 16], rng),
         }
     }
 
@@ -75,10 +76,10 @@ impl Lasting {
         Lasting {
             weights,
             most: rng.usize(1..4),
-            of_256: [40, 80, 160][rng.usize(..3)],
-            onto_source: [0, 128, 256][rng.usize(..3)],
+            of_256: one(&[40, 80, 160], rng),
+            onto_source: one(&[0, 128, 256], rng),
             unwritten: 0,
-            attentive: [0, 16, 64][rng.usize(..3)],
+            attentive: one(&[0, 16, 64], rng),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::rot::Rot;
 use super::swarm::{Beginning, Swarm, TURNS, Turn};
 use crate::common::draw::{Hosts, Request, is_invalid, weighted};
 use crate::common::seeds::Summary;
+use crate::common::stage::Ask;
 use crate::common::world::{Habits, LastingFault, Placed, Profile, World};
 
 /// When faults may come.
@@ -53,9 +54,7 @@ impl Life {
         let mut world = World::with_habits(quiet, calm, seed);
         world.inner.get_mut().zeroes.clone_from(&swarm.zeroes);
         world.power_on();
-        // SAFETY: a live group.
-        let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });
-        assert_eq!(formatted, CLONE_GROUP_OK);
+        world.does(Ask::Format);
         let (aborted, counts) = (Vec::new(), Summary::default());
         let mut life =
             Life { world, rng, swarm, pending: None, aborted, patience: 0, expected: None, counts };
@@ -103,7 +102,7 @@ impl Life {
         }
         self.end(mode);
         let mut summary = Summary::of(&self.world);
-        self.counts.counts.iter().for_each(|&(what, number)| summary.count(what, number));
+        summary.add(&self.counts);
         summary
     }
 
@@ -295,13 +294,16 @@ impl Life {
         self.world.inner.borrow_mut().habits.reenters = 0;
         self.bring_to_end();
         match mode {
-            Mode::Reverse => self.outlast_a_failing_host(),
-            Mode::Lasting => self.leave_in_doubt(),
+            Mode::Reverse => {
+                self.outlast_a_failing_host();
+                self.bring_to_end();
+            }
+            Mode::Lasting => {
+                self.leave_in_doubt();
+                self.bring_to_end();
+                self.heal_by_a_host();
+            }
             _ => {}
-        }
-        self.bring_to_end();
-        if mode == Mode::Lasting {
-            self.heal_by_a_host();
         }
         self.rot();
         // SAFETY: a live group.
@@ -351,6 +353,13 @@ impl Life {
 
     fn clones(&self) -> std::ops::RangeInclusive<usize> {
         1..=self.swarm.profile.clones
+    }
+
+    /// Clones that are points in time.
+    pub(super) fn fractured(&self) -> Vec<u32> {
+        let state = |lu: &usize| self.world.clone_info(*lu).state;
+        let fractured = self.clones().filter(|lu| state(lu) == CLONE_GROUP_CLONE_FRACTURED);
+        fractured.map(|lu| lu as u32).collect()
     }
 
     fn check_end(&self) {

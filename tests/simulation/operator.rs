@@ -60,9 +60,8 @@ impl Step {
 
     /// What docs/states.md refuses in this state, whatever else is going on.
     pub fn is_refused(self, world: &World) -> bool {
-        let info = world.info();
         let state = |lu: u32| world.clone_info(lu as usize).state;
-        let onto_source = info.restoring_lu.max(info.reversing_lu);
+        let onto_source = world.onto_source();
         let is = |lu: u32, states: &[u32]| states.contains(&state(lu));
         match self {
             Step::Add(lu) => onto_source != 0 || state(lu) != CLONE_GROUP_CLONE_ABSENT,
@@ -76,7 +75,7 @@ impl Step {
             Step::Restore(lu) | Step::Reverse(lu) => {
                 onto_source != 0 || state(lu) != CLONE_GROUP_CLONE_FRACTURED
             }
-            Step::Retarget(lu) => info.restoring_lu == 0 || state(lu) != CLONE_GROUP_CLONE_FRACTURED,
+            Step::Retarget(lu) => world.info().restoring_lu == 0 || state(lu) != CLONE_GROUP_CLONE_FRACTURED,
             Step::Cancel(lu) => lu != onto_source && state(lu) != CLONE_GROUP_CLONE_SYNCHRONIZING,
             Step::Accept => !is_invalid(world),
             Step::Verify(lu, _) => is_invalid(world) || state(lu) == CLONE_GROUP_CLONE_ABSENT,
@@ -171,8 +170,7 @@ fn next(world: &World, lu: u32, reverses: u32, rng: &mut fastrand::Rng) -> Step 
 
 /// Compares a Clone that can be compared, mostly; the one of a copy onto the Source first, as that is soon over.
 fn verify(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
-    let info = world.info();
-    let onto_source = info.restoring_lu.max(info.reversing_lu);
+    let onto_source = world.onto_source();
     let state = |lu: u32| world.clone_info(lu as usize).state;
     let comparable: Vec<u32> = (1..=world.inner.borrow().profile.clones as u32)
         .filter(|&lu| !matches!(state(lu), CLONE_GROUP_CLONE_ABSENT | CLONE_GROUP_CLONE_OUT_OF_SYNC))
@@ -188,8 +186,7 @@ fn verify(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Step {
 
 /// A way out of what is going on.
 fn leave(world: &World, lu: u32, rng: &mut fastrand::Rng) -> Option<Step> {
-    let info = world.info();
-    let onto_source = info.restoring_lu.max(info.reversing_lu);
+    let onto_source = world.onto_source();
     if onto_source != 0 {
         return Some(if rng.bool() { Step::Cancel(onto_source) } else { Step::Retarget(lu) });
     }

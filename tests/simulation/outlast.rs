@@ -5,32 +5,22 @@ use ::clone_group::ffi::types::*;
 
 use super::life::Life;
 use super::operator::Step;
-use crate::common::world::{Choice, Habits, Hung};
-
-fn is_host_write(io: &clone_group_io) -> bool {
-    io.operation == CLONE_GROUP_IO_WRITE && io.flags & CLONE_GROUP_IO_HOST != 0
-}
+use crate::common::stage::is_host_write;
+use crate::common::world::{Choice, Hung};
 
 impl Life {
     /// One slow write at a time, if a Clone is a point in time. Nothing else fails any more.
     pub(super) fn outlast_a_failing_host(&mut self) {
-        let state = |lu: &u32| self.world.clone_info(*lu as usize).state;
-        let mut clones = 1..=self.swarm.profile.clones as u32;
-        let Some(lu) = clones.find(|lu| state(lu) == CLONE_GROUP_CLONE_FRACTURED) else { return };
+        let Some(&lu) = self.fractured().first() else { return };
         self.host();
         self.world.settle();
         assert_eq!(Step::Reverse(lu).run(&self.world), CLONE_GROUP_OK);
-        let habits = self.world.inner.borrow().habits;
-        self.world.inner.borrow_mut().habits = Habits { early: 0, hangs: 0, slow: 0, ..habits };
         self.world.choose(|io| {
             if is_host_write(io) && io.lu == 0 { Choice::FailLater(-5) } else { Choice::AsProfile }
         });
-        self.end_beside_failing_writes();
+        self.calmly(Life::end_beside_failing_writes);
         self.world.choose_nothing();
-        {
-            let inner = &mut *self.world.inner.borrow_mut();
-            (inner.hung, inner.habits) = (None, habits);
-        }
+        self.world.inner.borrow_mut().hung = None;
         self.world.settle();
         self.counts.count("reverse ended beside a failing host", 1);
     }

@@ -1,25 +1,14 @@
 //! Hosts write more at once than may have write intents, everywhere on a mirrored LU: each write goes out in its turn, and a
 //! larger one is not overtaken for ever by smaller ones (R78, I7). How often one is overtaken the array counts.
 
-use ::clone_group::ffi::calls::*;
-use ::clone_group::ffi::types::*;
-
-use super::operator::Step;
-use super::swarm::{self, one};
+use super::progress::array;
+use super::swarm::{SMALL_PAGES_CLONES, one};
 use crate::common::seeds::Summary;
-use crate::common::world::World;
 
 pub fn live(seed: u64) -> Summary {
     let mut rng = fastrand::Rng::with_seed(seed ^ 0x5035 << 40);
-    let (profile, habits) = swarm::large(swarm::SMALL_PAGES_CLONES - 1, &mut rng);
-    let mut world = World::with_habits(profile, habits, seed);
-    world.power_on();
-    // SAFETY: a live group.
-    let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });
-    assert_eq!(formatted, CLONE_GROUP_OK);
-    for step in [Step::Add(1), Step::Synchronize(1)] {
-        assert_eq!(step.run(&world), CLONE_GROUP_OK);
-    }
+    let world = array(seed, SMALL_PAGES_CLONES - 1, &mut rng);
+    let profile = world.inner.borrow().profile;
     world.settle();
     let (open, larger, completions) =
         (rng.usize(4..16), one(&[10, 40, 160], &mut rng), one(&[1, 2, 4, 100], &mut rng));
@@ -29,7 +18,7 @@ pub fn live(seed: u64) -> Summary {
             let (first, count) = (rng.usize(..profile.blocks - most), rng.usize(1..=most));
             let blocks = first..first + count;
             if !world.inner.borrow().models[0][blocks].iter().any(|block| block.is_open()) {
-                world.host(CLONE_GROUP_IO_WRITE, 0, first, count, false);
+                world.write(first, count);
             }
             world.poll(4);
         }

@@ -1,12 +1,11 @@
 //! What copies have done survives a power loss, but for a bound: a first Synchronization goes on where its superblock says
 //! that it was (R73), and a copy onto the Source writes its map pages in time, however many there are (R72).
 
-use ::clone_group::ffi::calls::*;
 use ::clone_group::ffi::types::*;
 
-use super::operator::Step;
 use super::swarm::{self, one};
 use crate::common::seeds::Summary;
+use crate::common::stage::Ask;
 use crate::common::world::{Placed, Profile, World};
 
 /// A large array, and a copy on it that power losses interrupt.
@@ -20,17 +19,20 @@ pub struct Progress {
     counts: Summary,
 }
 
+/// A large array, whose Clone 1 is synchronized for the first time.
+pub fn array(seed: u64, spare_clones: usize, rng: &mut fastrand::Rng) -> Placed {
+    let (profile, habits) = swarm::large(spare_clones, rng);
+    let mut world = World::with_habits(profile, habits, seed);
+    world.power_on();
+    [Ask::Format, Ask::Add(1), Ask::Synchronize(1)].into_iter().for_each(|ask| world.does(ask));
+    world
+}
+
 impl Progress {
     fn begin(seed: u64, spare_clones: usize) -> Progress {
         let mut rng = fastrand::Rng::with_seed(seed ^ 0x9406 << 40);
-        let (profile, habits) = swarm::large(spare_clones, &mut rng);
-        let mut world = World::with_habits(profile, habits, seed);
-        world.power_on();
-        // SAFETY: a live group.
-        let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });
-        assert_eq!(formatted, CLONE_GROUP_OK);
-        assert_eq!(Step::Add(1).run(&world), CLONE_GROUP_OK);
-        assert_eq!(Step::Synchronize(1).run(&world), CLONE_GROUP_OK);
+        let world = array(seed, spare_clones, &mut rng);
+        let profile = world.inner.borrow().profile;
         let (budget, hosts) = (one(&[16, 64, 200], &mut rng), one(&[0, 64, 256], &mut rng));
         Progress { world, rng, profile, budget, hosts, counts: Summary::default() }
     }
@@ -52,9 +54,9 @@ impl Progress {
     pub fn restore(seed: u64) -> Summary {
         let mut this = Progress::begin(seed, swarm::SMALL_PAGES_CLONES - 1);
         this.world.settle();
-        assert_eq!(Step::Fracture(1).run(&this.world), CLONE_GROUP_OK);
+        this.world.does(Ask::Fracture(1));
         this.scatter();
-        assert_eq!(Step::Restore(1).run(&this.world), CLONE_GROUP_OK);
+        this.world.does(Ask::Restore(1));
         // So many before pages are made of them, and so many pages; then those that hosts wait for.
         let bound = 2 * this.profile.intents as usize + 48 + 2 * this.profile.copies as usize;
         this.copy("restores cut short", bound);
@@ -65,7 +67,7 @@ impl Progress {
         self.world.check_delta_maps();
         self.world.check_lu_now(0);
         let mut summary = Summary::of(&self.world);
-        self.counts.counts.iter().for_each(|&(what, number)| summary.count(what, number));
+        summary.add(&self.counts);
         summary
     }
 
@@ -75,7 +77,7 @@ impl Progress {
         for first in (0..self.profile.blocks).step_by(page) {
             let block = first + self.rng.usize(..page.min(self.profile.blocks - first));
             if self.rng.usize(..16) > 0 {
-                self.world.host(CLONE_GROUP_IO_WRITE, 0, block, 1, false);
+                self.world.write(block, 1);
                 self.world.settle();
             }
         }
@@ -91,7 +93,7 @@ impl Progress {
                 continue;
             }
             losses -= 1;
-            self.lose_power();
+            self.world.crash(false);
             let again = self.left().saturating_sub(rest);
             assert!(
                 again <= bound,
@@ -114,21 +116,11 @@ impl Progress {
             let reads = self.world.info().restoring_lu != 0 && self.rng.bool();
             let read = left.iter().skip(from).position(|&left| left).filter(|_| reads);
             match read {
-                Some(at) => self.world.host(CLONE_GROUP_IO_READ, 0, from + at, 1, false),
-                None => self.world.host(CLONE_GROUP_IO_WRITE, 0, from, 1, false),
+                Some(at) => self.world.host(CLONE_GROUP_IO_READ, 0, from + at, 1, false).0,
+                None => self.world.write(from, 1),
             };
         }
         self.world.step(self.budget);
         self.world.complete_some(usize::MAX);
-    }
-
-    /// Whatever is not durable is lost.
-    fn lose_power(&mut self) {
-        self.world.lose_power(|| false);
-        self.world.power_on();
-        // SAFETY: a live group.
-        let recovered = self.world.run_operation(|group, tag| unsafe { clone_group_recover(group, 0, tag) });
-        assert_eq!(recovered, CLONE_GROUP_OK);
-        self.world.after_recovery();
     }
 }

@@ -12,6 +12,7 @@ use super::operator::Step;
 use super::prepared::{self, Resolved, is_prepared};
 use super::swarm;
 use crate::common::seeds::Summary;
+use crate::common::stage::Ask;
 use crate::common::world::{Habits, Placed, Profile, TAG_OPERATION, World};
 
 const SET_TAG: u64 = TAG_OPERATION + (1 << 30);
@@ -66,7 +67,7 @@ impl Sets {
         let mut summary = Summary::default();
         self.worlds.iter().for_each(|world| summary.add(&Summary::of(world)));
         summary.seeds = 1;
-        self.counts.counts.iter().for_each(|&(what, number)| summary.count(what, number));
+        summary.add(&self.counts);
         summary
     }
 
@@ -423,9 +424,7 @@ fn array(seed: u64, rng: &mut fastrand::Rng) -> Placed {
     let quiet = Profile { immediate: 256, retry: 0, ..profile };
     let mut world = World::with_habits(quiet, Habits { hangs: 0, slow: 0, ..habits }, seed);
     world.power_on();
-    // SAFETY: a live group.
-    let formatted = world.run_operation(|group, tag| unsafe { clone_group_format(group, 0, tag) });
-    assert_eq!(formatted, CLONE_GROUP_OK);
+    world.does(Ask::Format);
     for lu in 1..=profile.clones as u32 {
         assert_eq!(Step::Add(lu).run(&world), CLONE_GROUP_OK);
         assert_eq!(Step::Synchronize(lu).run(&world), CLONE_GROUP_OK);

@@ -117,6 +117,12 @@ impl World {
         }
     }
 
+    /// The Clone that is copied onto the Source, or 0.
+    pub fn onto_source(&self) -> u32 {
+        let info = self.info();
+        info.restoring_lu.max(info.reversing_lu)
+    }
+
     /// Of a map page.
     pub fn page_extents(&self) -> usize {
         self.inner.borrow().format.page_extents

@@ -266,8 +266,7 @@ impl World {
 impl Inner {
     /// How many extents are hosts writing?
     fn note_written_at_once(&mut self) {
-        let extent_blocks = self.profile.extent_blocks;
-        let extents = |op: &HostOp| (op.first + op.count).div_ceil(extent_blocks) - op.first / extent_blocks;
+        let extents = |op: &HostOp| op.extents(&self.profile).len();
         let now: usize = self.hosts.values().filter(|op| op.changes_blocks()).map(extents).sum();
         self.written_at_once = self.written_at_once.max(now as u64);
     }

@@ -7,6 +7,7 @@ use super::super::pages::is_set;
 use super::super::superblock::Superblock;
 use super::Inner;
 use super::controller::Held;
+use super::unknown::is_superblock;
 
 /// What each block of an LU holds after a power loss now, if that is one value only.
 struct AfterLoss {
@@ -304,9 +305,7 @@ impl Inner {
     /// A host request goes out: not while the state changes (R53).
     pub(super) fn check_gate(&self) {
         let closed = self.held.iter().any(|held| {
-            let superblock = held.io.operation == CLONE_GROUP_IO_PERSIST_WRITE
-                && self.format.is_slot(held.io.offset_bytes as usize);
-            superblock
+            is_superblock(&self.format, &held.io)
                 && Superblock::in_slot(&held.bytes)
                     .is_some_and(|of| Some(of.sequence()) == self.gate_closed_by)
         });

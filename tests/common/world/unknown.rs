@@ -2,10 +2,16 @@
 
 use ::clone_group::ffi::types::*;
 
+use super::super::pages::Format;
 use super::super::superblock::Superblock;
 use super::controller::{Choice, Held};
 use super::hosts::HostOp;
 use super::{Inner, World};
+
+/// Whether the I/O writes a superblock.
+pub(super) fn is_superblock(format: &Format, io: &clone_group_io) -> bool {
+    io.operation == CLONE_GROUP_IO_PERSIST_WRITE && format.is_slot(io.offset_bytes as usize)
+}
 
 impl World {
     /// The sequence number of the superblock of which the library knows that its write failed, if no later one is durable.
@@ -20,14 +26,10 @@ impl World {
     /// From now on superblocks fail, and are there nevertheless or not.
     pub fn fail_superblocks(&self, are_there: bool) {
         let format = self.inner.borrow().format;
-        self.choose(move |io| {
-            let superblock =
-                io.operation == CLONE_GROUP_IO_PERSIST_WRITE && format.is_slot(io.offset_bytes as usize);
-            match superblock {
-                true if are_there => Choice::FailDone(-5),
-                true => Choice::Fail(-5),
-                false => Choice::AsProfile,
-            }
+        self.choose(move |io| match is_superblock(&format, io) {
+            true if are_there => Choice::FailDone(-5),
+            true => Choice::Fail(-5),
+            false => Choice::AsProfile,
         });
     }
 

@@ -40,9 +40,12 @@ impl World {
     /// An extent that has to be copied for a request that came since the last poll.
     fn waited_for(&self) -> Option<usize> {
         let extents = self.inner.borrow().waited_for();
+        if extents.is_empty() {
+            return None;
+        }
         let info = self.info();
         let failed = info.conditions & CLONE_GROUP_CONDITION_METADATA_FAILED != 0;
-        if extents.is_empty() || info.restoring_lu == 0 || failed || info.state != CLONE_GROUP_STATE_READY {
+        if info.restoring_lu == 0 || failed || info.state != CLONE_GROUP_STATE_READY {
             return None;
         }
         let left = self.map(CLONE_GROUP_MAP_DELTA, info.restoring_lu as usize);
